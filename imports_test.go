@@ -77,7 +77,7 @@ var allowed = map[string][]string{
 	"internal/replicatest":             {"gen/runicornapi/v1", "internal/faultproxy", "internal/realviewer", "internal/serverproc"},
 	"internal/serverproc":              {},
 	"internal/search":                  {"internal/cpugate", "internal/eventlog", "internal/filter", "internal/fleet", "internal/restclient", "internal/runcache", "internal/runsource"},
-	"internal/search/searchtest":       {"internal/filter", "internal/realviewer"},
+	"internal/search/searchtest":       {"internal/filter"},
 	"internal/tensorboard":             {"gen/runicornapi/v1", "gen/tensorboard/data", "internal/apierr", "internal/downsample", "internal/eventlog", "internal/filter", "internal/fleet", "internal/flight", "internal/lru", "internal/restclient", "internal/runcache", "internal/runsource", "internal/search", "internal/service/convert", "internal/service/errmap", "internal/service/target"},
 	"internal/viewerjson":              {"internal/scrub"},
 	"internal/sshtest":                 {},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -10,8 +11,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/runicorn-grpc/runicorn-grpc/bench/rig"
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
@@ -86,48 +88,99 @@ func (b *bench) measureFolder(ctx context.Context, out io.Writer, client *http.C
 	return err
 }
 
-// cold measures the first answer, and what a call about a run that somebody else makes waits
-// meanwhile.
+// idleTime is how long foreground calls are measured while nothing else is asked.
+const idleTime = 3 * time.Second
+
+// cold measures the first answer, and what calls that somebody else makes wait meanwhile: by
+// the server about a run, and straight to the Viewer about nothing.
 func (b *bench) measureCold(ctx context.Context, out io.Writer) error {
-	stop := b.watchForeground(ctx)
+	var idle foreground
+	_, spent, err := b.Costs(func() (err error) {
+		stop := b.watchForeground(ctx)
+		select {
+		case <-time.After(idleTime):
+		case <-ctx.Done():
+		}
+		idle, err = stop()
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	perCall := spent / time.Duration(max(len(idle.calls), 1))
+	var busy foreground
 	before, start := b.Bytes.Bytes(), time.Now()
+	lists := b.Proxy.Requests(http.MethodGet, "/api/runs")
+	stop := b.watchForeground(ctx)
 	ours, theirs, err := b.Costs(func() error {
 		_, err := b.ask(ctx)
 		return err
 	})
 	took := time.Since(start)
-	waits := stop()
-	if err != nil {
+	busy, watchErr := stop()
+	if err := errors.Join(err, watchErr); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "  cold: complete after %v, %d MB from the Viewer, CPU server %v, Viewer %v: %.2f of one request per run (goal on 0.6.0: 0.1)\n",
-		took.Round(time.Millisecond), (b.Bytes.Bytes()-before)>>20, ours, theirs, float64(theirs)/float64(b.single)/float64(len(b.runs)))
-	fmt.Fprintf(out, "  cold: %d requests for runs or folders of runs\n", b.totalReads(b.runs))
-	if len(waits) > 0 {
-		fmt.Fprintf(out, "  cold: a foreground call meanwhile (%d): p99 %v, worst %v (goal: 500ms)\n",
-			len(waits), rig.Quantile(waits, 0.99).Round(time.Millisecond), rig.Quantile(waits, 1).Round(time.Millisecond))
-	}
+	calls := perCall * time.Duration(len(busy.calls))
+	fmt.Fprintf(out, "  cold: complete after %v, %d MB from the Viewer, %d requests for runs or folders of runs, %d lists\n",
+		took.Round(time.Millisecond), (b.Bytes.Bytes()-before)>>20, b.totalReads(b.runs), b.Proxy.Requests(http.MethodGet, "/api/runs")-lists)
+	fmt.Fprintf(out, "  cold: CPU server %v, Viewer %v, of which the foreground calls %v; the rest is %.3f of one request per run (goal on 0.6.0: 0.1)\n",
+		ours, theirs, calls, float64(theirs-calls)/float64(b.single)/float64(len(b.runs)))
+	fmt.Fprintf(out, "  foreground calls before:    %v\n  foreground calls meanwhile: %v (goal: worst 500ms)\n", &idle, &busy)
 	return nil
 }
 
+// foreground is how long calls took that somebody waits for: of the server, and of the Viewer
+// when it is asked straight how it is.
+type foreground struct{ calls, health []time.Duration }
+
+func (f *foreground) String() string {
+	text := func(sample []time.Duration) string {
+		if len(sample) == 0 {
+			return "none"
+		}
+		q := func(q float64) time.Duration { return rig.Quantile(sample, q).Round(time.Millisecond) }
+		return fmt.Sprintf("%d, p50 %v, p99 %v, worst %v", len(sample), q(0.5), q(0.99), q(1))
+	}
+	return text(f.calls) + "; the Viewer's own health: " + text(f.health)
+}
+
 // watchForeground makes small foreground calls until the function that it returns is called.
-func (b *bench) watchForeground(ctx context.Context) func() []time.Duration {
+func (b *bench) watchForeground(ctx context.Context) func() (foreground, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	var took []time.Duration
-	var done sync.WaitGroup
-	done.Go(func() {
+	var f foreground
+	var watch errgroup.Group
+	client := &http.Client{}
+	watch.Go(repeat(ctx, &f.calls, func() error {
+		_, err := b.Experiments.GetEnvironment(ctx, &runicornapiv1.GetEnvironmentRequest{RunId: b.runs[0].RunID})
+		return err
+	}))
+	watch.Go(repeat(ctx, &f.health, func() error { return rig.Get(ctx, client, b.Viewer.URL()+"/api/health") }))
+	return func() (foreground, error) {
+		cancel()
+		err := watch.Wait()
+		client.CloseIdleConnections()
+		return f, err
+	}
+}
+
+// repeat makes a call again and again until ctx ends, and notes how long each took.
+func repeat(ctx context.Context, took *[]time.Duration, call func() error) func() error {
+	return func() error {
 		for ctx.Err() == nil {
 			start := time.Now()
-			if _, err := b.Experiments.GetEnvironment(ctx, &runicornapiv1.GetEnvironmentRequest{RunId: b.runs[0].RunID}); err == nil {
-				took = append(took, time.Since(start))
+			if err := call(); err == nil {
+				*took = append(*took, time.Since(start))
+			} else if ctx.Err() == nil { // else the call was cut
+				return err
 			}
 			select {
 			case <-time.After(20 * time.Millisecond):
 			case <-ctx.Done():
 			}
 		}
-	})
-	return func() []time.Duration { cancel(); done.Wait(); return took }
+		return nil
+	}
 }
 
 // warm measures answers when everything is known.

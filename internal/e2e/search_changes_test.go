@@ -1,11 +1,12 @@
 package e2e
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -40,16 +41,16 @@ func TestSearch_WhileRunsOfRealViewersChange(t *testing.T) {
 			if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
 				t.Fatal(err)
 			}
-			known, reopened := slices.Concat(c.still, c.moved), []*searchtest.Run(nil)
+			known, reopened := slices.Concat(c.still, c.moved), []searchtest.Run(nil)
 			for key, run := range c.trained {
-				if r := slowRun(t, run, version); strings.HasPrefix(key, "again") && version == realviewer.V072 {
+				if r := slowRun(run, version); strings.HasPrefix(key, "again") && version == realviewer.V072 {
 					reopened = append(reopened, r) // its list keeps their first end status: they are read again every ten minutes
 				} else {
 					known = append(known, r)
 				}
 			}
-			awaitAgreement(t, c.s, rng, known)
-			awaitAgreement(t, mustStart(t, "--viewer="+c.url), rng, slices.Concat(known, reopened))
+			awaitAgreement(t, c.s, c.oracle, rng, known)
+			awaitAgreement(t, mustStart(t, "--viewer="+c.url), c.oracle, rng, slices.Concat(known, reopened))
 		})
 	}
 }
@@ -57,10 +58,11 @@ func TestSearch_WhileRunsOfRealViewersChange(t *testing.T) {
 // changing is a Viewer whose runs change.
 type changing struct {
 	s       *server
+	oracle  *searchtest.Oracle
 	url     string // of the Viewer
 	trainer *realviewer.Trainer
-	still   []*searchtest.Run // not changed by the test
-	moved   []*searchtest.Run // they are renamed, deleted and restored; their logs stay
+	still   []searchtest.Run // not changed by the test
+	moved   []searchtest.Run // they are renamed, deleted and restored; their logs stay
 	trained map[string]realviewer.Run
 	canMove bool
 }
@@ -71,9 +73,9 @@ var changingKeys = []string{"grow1", "grow2", "again1", "again2"}
 func newChanging(t *testing.T, rng *rand.Rand, version realviewer.Version) *changing {
 	t.Helper()
 	install, storage := realviewer.Require(t, version), t.TempDir()
-	c := &changing{trained: map[string]realviewer.Run{}, canMove: version == realviewer.V072}
+	c := &changing{oracle: searchtest.NewOracle(t), trained: map[string]realviewer.Run{}, canMove: version == realviewer.V072}
 	for i := range 30 {
-		r := slowRun(t, writeRandomRun(t, rng, storage, version, realviewer.RunSpec{
+		r := copiedRun(t, writeRandomRun(t, rng, storage, version, realviewer.RunSpec{
 			Name: fmt.Sprintf("n%d", i/10), Created: time.Now().Add(time.Duration(i-60) * time.Second),
 		}), version)
 		if i%3 == 0 {
@@ -99,6 +101,18 @@ func newChanging(t *testing.T, rng *rand.Rand, version realviewer.Version) *chan
 	c.url = realviewer.MustStart(t, install, realviewer.Options{Storage: storage}).URL()
 	c.s = mustStart(t, "--viewer="+c.url)
 	return c
+}
+
+// copiedRun is a copy of a run for the oracle, which stays where it is.
+func copiedRun(t *testing.T, run realviewer.Run, version realviewer.Version) searchtest.Run {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(run.Dir)); err != nil {
+		t.Fatal(err)
+	}
+	r := slowRun(run, version)
+	r.Dir, r.EventFile = dir, filepath.Join(dir, filepath.Base(run.EventFile))
+	return r
 }
 
 // oddCells are what is logged to growing runs.
@@ -175,23 +189,22 @@ func (c *changing) restore(ctx context.Context, id string) error {
 // searchMeanwhile checks the responses for the unchanged runs.
 func (c *changing) searchMeanwhile(t *testing.T, rng *rand.Rand) {
 	t.Helper()
-	term := searchtest.RandomTerm(rng, searchtest.Names, 2)
-	order, compare := searchtest.RandomOrder(rng, searchtest.Names)
-	resp, err := c.s.experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{Filter: term.Text, OrderBy: order, PageSize: 1000})
+	term, order := searchtest.RandomTerm(rng, searchtest.Names, 2), searchtest.RandomOrder(rng, searchtest.Names)
+	resp, err := c.s.experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{Filter: term.Text, OrderBy: order.Text, PageSize: 1000})
 	if err != nil {
 		t.Fatalf("%s: %v", term.Text, err)
 	}
 	got := slices.DeleteFunc(runIDs(resp), func(id string) bool {
-		return !slices.ContainsFunc(c.still, func(r *searchtest.Run) bool { return r.ID == id })
+		return !slices.ContainsFunc(c.still, func(r searchtest.Run) bool { return r.ID == id })
 	})
-	if want := searchtest.Expect(c.still, term.Match, compare); !slices.Equal(got, want) {
-		t.Errorf("filter %s\norder %s\ngot  %v\nwant %v", term.Text, order, got, want)
+	if want := c.oracle.Expect(t, c.still, term, order); !slices.Equal(got, want) {
+		t.Errorf("filter %s\norder %s\ngot  %v\nwant %v", term.Text, order.Text, got, want)
 	}
 }
 
 // awaitAgreement repeats the searches until they agree with the slow reader: fields that
 // are requested for the first time are read in the background.
-func awaitAgreement(t *testing.T, s *server, rng *rand.Rand, all []*searchtest.Run) {
+func awaitAgreement(t *testing.T, s *server, oracle *searchtest.Oracle, rng *rand.Rand, all []searchtest.Run) {
 	t.Helper()
 	ours := map[string]bool{}
 	for _, r := range all {
@@ -201,7 +214,7 @@ func awaitAgreement(t *testing.T, s *server, rng *rand.Rand, all []*searchtest.R
 	defer cancel()
 	for range randomQuestions(t) {
 		term := searchtest.RandomTerm(rng, searchtest.Names, 1)
-		want := searchtest.Expect(all, term.Match, func(a, b *searchtest.Run) int { return cmp.Compare(a.ID, b.ID) })
+		want := oracle.Expect(t, all, term, searchtest.ByID())
 		var last []string
 		for {
 			resp, err := s.experiments.ListExperiments(ctx, &runicornapiv1.ListExperimentsRequest{Filter: term.Text, OrderBy: "run_id", PageSize: 1000})

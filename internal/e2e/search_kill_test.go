@@ -35,9 +35,9 @@ func TestSearch_SurvivesKillsOfTheServer(t *testing.T) {
 				killServerWhileAsked(t, rng, viewer.URL(), state, runs)
 			}
 			s := mustStart(t, "--viewer="+viewer.URL(), "--state-dir="+state)
-			var slow, growing []*searchtest.Run
+			var slow, growing []searchtest.Run
 			for i, run := range runs {
-				if r := slowRun(t, run, version); i%6 == 0 {
+				if r := slowRun(run, version); i%6 == 0 {
 					growing = append(growing, r)
 				} else {
 					slow = append(slow, r)
@@ -75,7 +75,7 @@ func killServerWhileAsked(t *testing.T, rng *rand.Rand, viewerURL, state string,
 }
 
 // awaitCaughtUp waits until the answers about running runs are younger than this call.
-func awaitCaughtUp(t *testing.T, s *server, runs []*searchtest.Run) {
+func awaitCaughtUp(t *testing.T, s *server, runs []searchtest.Run) {
 	t.Helper()
 	start := time.Now()
 	for {

@@ -3,16 +3,10 @@ package e2e
 import (
 	"bytes"
 	"cmp"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
-	"math"
-	"math/big"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,19 +20,22 @@ import (
 )
 
 // TestSearch_AgreesWithASlowReader compares random filters and orders over what the SDKs
-// of the three generations have written with an independent reader of their files.
+// of the three generations have written with what Python makes of their files.
 func TestSearch_AgreesWithASlowReader(t *testing.T) {
 	eachGeneration(t, func(t *testing.T, s *server, viewer string, seeded *realviewer.Seeded) {
 		rng := rand.New(rand.NewPCG(7, uint64(len(viewer))))
-		var runs []*searchtest.Run
+		var runs []searchtest.Run
 		names := map[string]bool{"never": true}
 		for key, run := range seeded.Manifest.Runs {
 			if run.Status == "running" || key == realviewer.KeyCrashed {
 				continue // it grows, or its Viewer reports another status than the SDK
 			}
-			r := slowRun(t, run, seeded.Manifest.Version)
-			runs = append(runs, r)
-			for _, name := range r.Log.Names() {
+			runs = append(runs, slowRun(run, seeded.Manifest.Version))
+			log, err := realviewer.ReadLog(run.EventFile)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range log.Names() {
 				names[name] = true
 			}
 		}
@@ -61,21 +58,21 @@ func randomQuestions(t *testing.T) int {
 	return n
 }
 
-// searchRandomly makes random searches over the runs that a filter selects, and compares the
-// responses with a slow reader.
-func searchRandomly(t *testing.T, s *server, viewer, selected string, runs []*searchtest.Run, names []string, rng *rand.Rand) {
+// searchRandomly asks a server random questions about the runs that a filter selects, and
+// compares the answers with those of a slow reader.
+func searchRandomly(t *testing.T, s *server, viewer, selected string, runs []searchtest.Run, names []string, rng *rand.Rand) {
 	t.Helper()
+	oracle := searchtest.NewOracle(t)
 	for range randomQuestions(t) {
-		term := searchtest.RandomTerm(rng, names, 1)
-		order, compare := searchtest.RandomOrder(rng, names)
+		term, order := searchtest.RandomTerm(rng, names, 1), searchtest.RandomOrder(rng, names)
 		resp, err := s.experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{
-			Viewer: viewer, Filter: "(" + selected + ") AND (" + term.Text + ")", OrderBy: order, PageSize: 1000,
+			Viewer: viewer, Filter: "(" + selected + ") AND (" + term.Text + ")", OrderBy: order.Text, PageSize: 1000,
 		})
 		if err != nil || !resp.GetComplete() {
 			t.Fatalf("%s: %v, %v", term.Text, err, resp.GetNotRead())
 		}
-		if got, want := runIDs(resp), searchtest.Expect(runs, term.Match, compare); !slices.Equal(got, want) {
-			t.Fatalf("filter %s\norder %s\ngot  %v\nwant %v", term.Text, order, got, want)
+		if got, want := runIDs(resp), oracle.Expect(t, runs, term, order); !slices.Equal(got, want) {
+			t.Fatalf("filter %s\norder %s\ngot  %v\nwant %v", term.Text, order.Text, got, want)
 		}
 	}
 }
@@ -87,84 +84,23 @@ func runIDs(resp *runicornapiv1.ListExperimentsResponse) (ids []string) {
 	return ids
 }
 
-// slowRun reads a run's files.
-func slowRun(t *testing.T, run realviewer.Run, version realviewer.Version) *searchtest.Run {
-	t.Helper()
-	log, err := realviewer.ReadLog(run.EventFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &searchtest.Run{ID: run.RunID, Log: log.Ended(), IsTable: !version.HasPaths()}
-	if r.IsTable {
-		return r // it serves neither
-	}
-	summary := readPythonJSON(t, filepath.Join(run.Dir, "summary.json"))
-	r.Summary = map[string]any{}
-	for key, v := range summary {
-		r.Summary[key] = plainValue(v)
-	}
-	assets := readPythonJSON(t, filepath.Join(run.Dir, "assets.json"))
-	config, _ := assets["config"].(map[string]any)
-	args, _ := config["args"].(map[string]any)
-	r.Config = map[string]any{"lr": plainValue(args["lr"])}
-	return r
-}
-
-// readPythonJSON reads a JSON file with Python's NaN and infinities.
-func readPythonJSON(t *testing.T, path string) map[string]any {
-	t.Helper()
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	plain := strings.NewReplacer(": NaN", `: "<NaN>"`, ": Infinity", `: "<Infinity>"`, ": -Infinity", `: "<-Infinity>"`).Replace(string(text))
-	decoder := json.NewDecoder(strings.NewReader(plain))
-	decoder.UseNumber()
-	var out map[string]any
-	if err := decoder.Decode(&out); err != nil {
-		t.Fatalf("%s: %v", path, err)
-	}
-	return out
-}
-
-// plainValue is a value as searchtest has it; lists and objects are present, and compare with
-// nothing.
-func plainValue(v any) any {
-	switch v := v.(type) {
-	case json.Number:
-		if n, ok := new(big.Int).SetString(v.String(), 10); ok {
-			return n
-		}
-		f, _ := v.Float64()
-		return f
-	case string:
-		switch v {
-		case "<NaN>":
-			return math.NaN()
-		case "<Infinity>":
-			return math.Inf(1)
-		case "<-Infinity>":
-			return math.Inf(-1)
-		}
-	}
-	return v
+// slowRun is a run for the oracle.
+func slowRun(run realviewer.Run, version realviewer.Version) searchtest.Run {
+	return searchtest.Run{ID: run.RunID, EventFile: run.EventFile, Dir: run.Dir, IsTable: !version.HasPaths()}
 }
 
 // TestSearch_ReadsManyRunsOfRealViewers writes more runs than are read one by one, some with
-// steps that go back, and compares every answer with an independent reader.
+// steps that go back, and compares every answer with what Python makes of their files.
 func TestSearch_ReadsManyRunsOfRealViewers(t *testing.T) {
 	for _, version := range realviewer.Versions() {
 		t.Run(string(version), func(t *testing.T) {
 			t.Parallel()
 			install, storage := realviewer.Require(t, version), t.TempDir()
 			rng := rand.New(rand.NewPCG(11, 12))
-			var runs []*searchtest.Run
+			var runs []searchtest.Run
 			for i := range 60 {
 				run := writeRandomRun(t, rng, storage, version, realviewer.RunSpec{Name: fmt.Sprintf("n%d", i/20), Created: time.Now().Add(time.Duration(i) * time.Second)})
-				runs = append(runs, slowRun(t, run, version))
+				runs = append(runs, slowRun(run, version))
 			}
 			viewer, err := realviewer.Start(t.Context(), install, realviewer.Options{Storage: storage})
 			if err != nil {

@@ -9,6 +9,7 @@ import (
 	"path"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/viewerjson"
 )
@@ -43,12 +44,11 @@ func (c *Client) FolderArchive(ctx context.Context, runID, folder string) (*RunA
 	if err := CheckID("run_id", runID); err != nil {
 		return nil, err
 	}
-	start := time.Now()
 	x, err := c.do(ctx, call{cap: CapFiles, ids: []string{runID}, query: url.Values{"path": {folder}}, limit: -1, class: archive})
 	if err != nil {
 		return nil, err
 	}
-	return &RunArchive{Packing: time.Since(start), x: x, zip: newZipReader(x)}, nil
+	return &RunArchive{Packing: time.Since(x.start), x: x, zip: newZipReader(x)}, nil
 }
 
 // Next returns the next file, or io.EOF after the last one.
@@ -69,28 +69,32 @@ func (a *RunArchive) Next() (*ArchivedFile, error) {
 // Close releases the connection and the slot.
 func (a *RunArchive) Close() error { return a.x.Close() }
 
-// Status decodes a status.json. It is nil if the file is empty, as the SDK leaves it for a
-// moment.
-func (f *ArchivedFile) Status() (*StatusDocument, error) { return decodeArchived[StatusDocument](f) }
+// Status decodes a status.json.
+func (f *ArchivedFile) Status() (*Document[StatusDocument], error) {
+	return decodeArchived[StatusDocument](f)
+}
 
 // Values decodes a file of free-form values, such as summary.json.
-func (f *ArchivedFile) Values() (*Values, error) { return decodeArchived[Values](f) }
+func (f *ArchivedFile) Values() (*Document[Values], error) { return decodeArchived[Values](f) }
 
 // Config decodes the configuration in an assets.json, with the names of an Asset's values.
 func (f *ArchivedFile) Config() (Values, error) {
 	assets, err := decodeArchived[assetsFile](f)
-	if err != nil || assets == nil {
+	if err != nil {
 		return nil, err
 	}
-	return assets.Config.Value.values(), nil
+	return assets.Value.Config.Value.values(), nil
 }
 
 // FileAssets is the file that lists a run's assets.
 const FileAssets RunFile = "assets.json"
 
-func decodeArchived[T any](f *ArchivedFile) (*T, error) {
+// decodeArchived decodes a small file. One that is empty, as the SDK leaves it for a moment,
+// is as good as none.
+func decodeArchived[T any](f *ArchivedFile) (*Document[T], error) {
+	doc := &Document[T]{State: FileAbsent}
 	if f.Size == 0 {
-		return nil, nil //nolint:nilnil // an empty file has no values
+		return doc, nil
 	}
 	if f.Size > maxDocument {
 		return nil, fmt.Errorf("%s of %s: %w", f.File, f.Folder, errOverLimit)
@@ -99,11 +103,11 @@ func decodeArchived[T any](f *ArchivedFile) (*T, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := new(T)
-	if err := viewerjson.Unmarshal(text, v, maxArchivedMemory, true); err != nil {
+	if err := viewerjson.Unmarshal(text, &doc.Value, maxArchivedMemory, true); err != nil {
 		return nil, fmt.Errorf("decode %s of %s: %w", f.File, f.Folder, err)
 	}
-	return v, nil
+	doc.State, doc.Lossy = FileWhole, !utf8.Valid(text)
+	return doc, nil
 }
 
 // maxArchivedMemory limits the memory, in bytes, of one decoded file of an archive.

@@ -44,17 +44,13 @@ func (c *Client) ListedStatus(ctx context.Context, run *Run) (*Document[StatusDo
 	}
 	doc, err := c.StatusFile(ctx, run.ID)
 	if err == nil {
-		c.knowStatus(run, doc)
+		c.KnowStatus(run, doc)
 	}
 	return doc, err
 }
 
-// KnowStatus caches a status.json that was read elsewhere, for ListedStatus.
-func (c *Client) KnowStatus(run *Run, status *StatusDocument) {
-	c.knowStatus(run, &Document[StatusDocument]{State: FileWhole, Value: *status})
-}
-
-func (c *Client) knowStatus(run *Run, doc *Document[StatusDocument]) {
+// KnowStatus remembers a status.json that was read elsewhere, for ListedStatus.
+func (c *Client) KnowStatus(run *Run, doc *Document[StatusDocument]) {
 	if c.lastCapabilities().Generation == Generation06 && !doc.Value.EndTime.IsZero() {
 		c.ended.put(run.ID, doc)
 	}

@@ -1,6 +1,7 @@
 package restclient
 
 import (
+	"cmp"
 	"context"
 	"net/url"
 	"sync"
@@ -85,20 +86,26 @@ func (c *Client) PathRuns(ctx context.Context, path string) (*PathRuns, error) {
 	})
 }
 
-// exportCache holds the last answer.
+// exportCache holds the last answer, and the files of the runs that were read in archives last.
 type exportCache struct {
-	mu   sync.Mutex
-	last *PathRuns
+	mu    sync.Mutex
+	last  *PathRuns
+	files map[string]*RunFiles
 }
 
 // get returns the cached answer for a path, or nil.
 func (k *exportCache) get(path string) *PathRuns {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.last == nil || k.last.path != path || time.Since(k.last.at) > k.last.cost+max(runListTTL, runListTTLCostFactor*k.last.cost) {
+	if k.last == nil || k.last.path != path || !isBelieved(k.last.at, k.last.cost) {
 		return nil
 	}
 	return k.last
+}
+
+// isBelieved says whether what was asked for at a time is as good as a list of that time.
+func isBelieved(at time.Time, cost time.Duration) bool {
+	return time.Since(at) <= cost+max(runListTTL, runListTTLCostFactor*cost)
 }
 
 func (k *exportCache) put(p *PathRuns) {
@@ -107,4 +114,48 @@ func (k *exportCache) put(p *PathRuns) {
 	k.last = p
 }
 
-func (k *exportCache) clear() { k.put(nil) }
+func (k *exportCache) clear() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.last, k.files = nil, nil
+}
+
+// RunFiles are the small files of a run as an archive had them, nil where there is none. They
+// are shared and must not be changed.
+type RunFiles struct {
+	Status        *Document[StatusDocument]
+	Summary, Meta *Document[Values]
+
+	at   time.Time
+	cost time.Duration
+}
+
+// maxRunFiles bounds the runs whose files are held.
+const maxRunFiles = 256
+
+// KnowFiles remembers the files of a run that were read in an archive, which was asked for at
+// a time and cost the Viewer so much.
+func (c *Client) KnowFiles(runID string, files *RunFiles, at time.Time, cost time.Duration) {
+	files.at, files.cost = at, cost
+	files.Status = cmp.Or(files.Status, &Document[StatusDocument]{State: FileAbsent})
+	files.Summary = cmp.Or(files.Summary, &Document[Values]{State: FileAbsent})
+	files.Meta = cmp.Or(files.Meta, &Document[Values]{State: FileAbsent})
+	k := &c.exported
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.files == nil || len(k.files) >= maxRunFiles {
+		k.files = make(map[string]*RunFiles)
+	}
+	k.files[runID] = files
+}
+
+// KnownFiles returns the files of a run, nil unless they were read in an archive just now.
+func (c *Client) KnownFiles(runID string) *RunFiles {
+	k := &c.exported
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if files := k.files[runID]; files != nil && isBelieved(files.at, files.cost) {
+		return files
+	}
+	return nil
+}

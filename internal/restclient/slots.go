@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 )
 
 // The maximum numbers of concurrent calls to a Viewer. Light and heavy calls share slots, of
@@ -17,19 +19,36 @@ const (
 
 // slotLimiter admits calls. Background calls may take all shared slots but one. SSH has one
 // separate slot; WebSockets need none. Foreground calls are admitted first, and equal calls
-// in FIFO order.
+// in FIFO order. Yielding calls are foreground calls too, but are not admitted while other
+// light or heavy foreground calls wait or run.
 type slotLimiter struct {
 	mu                   sync.Mutex
 	free, heavy, streams int
 	ssh                  int
 	background           int // slots that background calls may still take
+	preferred            int // light and heavy foreground calls that do not yield, waiting or running
 	foreQueue, backQueue []*waiter
 }
 
 type waiter struct {
 	class      class
 	background bool
-	admitted   chan struct{} // closed when admitted
+	yields     bool          // for maxYield at most
+	admitted   chan struct{} // closed with the slot taken
+}
+
+// maxYield is how long a call that yields waits for others at most: those may never end.
+const maxYield = 250 * time.Millisecond
+
+type yieldKey struct{}
+
+// Yielding marks calls that somebody waits for, but which are many: each begins only when
+// no other foreground call of this client is under way, or after maxYield. A Viewer does
+// one thing at a time, so a call of somebody else waits for those alone that have begun.
+// Waited is how long all of them have waited for their slots.
+func Yielding(ctx context.Context) (_ context.Context, waited func() time.Duration) {
+	total := new(atomic.Int64)
+	return context.WithValue(ctx, yieldKey{}, total), func() time.Duration { return time.Duration(total.Load()) }
 }
 
 func newSlotLimiter(shared, heavy, streams int) *slotLimiter {
@@ -42,7 +61,19 @@ func (g *slotLimiter) acquire(ctx context.Context, c class, background bool) (re
 		return nil, err
 	}
 	w := &waiter{class: c, background: background, admitted: make(chan struct{})}
+	if waited, ok := ctx.Value(yieldKey{}).(*atomic.Int64); ok {
+		w.yields = true
+		start, timer := time.Now(), time.AfterFunc(maxYield, func() { g.stopYielding(w) })
+		defer func() {
+			timer.Stop()
+			waited.Add(int64(time.Since(start)))
+		}()
+	}
+	isPreferred := !background && !w.yields && (c == light || c == heavy)
 	g.mu.Lock()
+	if isPreferred {
+		g.preferred++
+	}
 	if background {
 		g.backQueue = append(g.backQueue, w)
 	} else {
@@ -54,10 +85,29 @@ func (g *slotLimiter) acquire(ctx context.Context, c class, background bool) (re
 	case <-w.admitted:
 	case <-ctx.Done():
 		if g.cancelWait(w) {
+			g.endPreferred(isPreferred)
 			return nil, ctx.Err()
 		}
 	}
-	return sync.OnceFunc(func() { g.release(w) }), nil
+	return sync.OnceFunc(func() { g.release(w); g.endPreferred(isPreferred) }), nil
+}
+
+// endPreferred notes that a call has ended for which others yield.
+func (g *slotLimiter) endPreferred(isPreferred bool) {
+	if isPreferred {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.preferred--
+		g.admit()
+	}
+}
+
+// stopYielding lets a waiter in beside others.
+func (g *slotLimiter) stopYielding(w *waiter) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	w.yields = false
+	g.admit()
 }
 
 // cancelWait removes a waiter from its queue; false means it was just admitted.
@@ -99,6 +149,8 @@ func (g *slotLimiter) canAdmit(w *waiter) bool {
 	switch {
 	case w.class == socket:
 		return true
+	case w.yields && g.preferred > 0:
+		return false
 	case w.class == stream, w.class == archive:
 		return g.streams > 0
 	case w.class == ssh:

@@ -92,6 +92,51 @@ func TestSlotLimiter_AdmitsForegroundFirst(t *testing.T) {
 	}
 }
 
+// TestSlotLimiter_YieldingCallsWaitForOthers: they begin when another foreground call has
+// ended, or after a while beside one that does not.
+func TestSlotLimiter_YieldingCallsWaitForOthers(t *testing.T) {
+	for _, tt := range []struct {
+		name        string
+		class       class
+		background  bool
+		lasts, want time.Duration
+	}{
+		{"a short call", light, false, 100 * time.Millisecond, 100 * time.Millisecond},
+		{"a long call", heavy, false, time.Minute, maxYield},
+		{"a download", stream, false, time.Minute, 0},
+		{"a background call", light, true, time.Minute, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := newSlotLimiter(6, 2, 2)
+				release, err := g.acquire(t.Context(), tt.class, tt.background)
+				if err != nil {
+					t.Fatal(err)
+				}
+				time.AfterFunc(tt.lasts, release)
+				start := time.Now()
+				ctx, waited := Yielding(t.Context())
+				for range 2 { // the second one does not wait for the first
+					releaseYielding, err := g.acquire(ctx, light, false)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if took := time.Since(start); took < tt.want || took > tt.want+maxYield || took != waited() {
+						t.Errorf("waited for %v, by its own account for %v, want %v", took, waited(), tt.want)
+					}
+					defer releaseYielding()
+				}
+				pass(t, 2*time.Minute)
+				g.mu.Lock()
+				defer g.mu.Unlock()
+				if g.preferred != 0 {
+					t.Errorf("%d calls are still preferred", g.preferred)
+				}
+			})
+		})
+	}
+}
+
 func TestSlotLimiter_CanceledWaiterTakesNoSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newSlotLimiter(1, 1, 1)

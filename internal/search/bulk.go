@@ -115,8 +115,8 @@ func (v *viewer) readGroup(ctx context.Context, g *group) {
 			continue
 		}
 		x.mu.Lock()
-		r.job.taken, r.job.single, r.job.entry.reading = false, true, false
-		v.queue, v.sorted = append(v.queue, r.job), false
+		r.job.single = true
+		v.putBack(r.job)
 		x.mu.Unlock()
 	}
 }
@@ -151,10 +151,16 @@ func (v *viewer) readSummaries(ctx context.Context, g *group, read []*archivedRu
 // archivedRun is a run that is read from an archive.
 type archivedRun struct {
 	*runReader
-	job  *job
-	seen bool  // it has a file in the archive
-	err  error // why it is to be read by itself
+	job   *job
+	seen  bool  // it has a file in the archive
+	err   error // why it is to be read by itself
+	files restclient.RunFiles
+	small int64 // bytes of those files that are decoded
 }
+
+// maxSmallFiles bounds the files of a run that are remembered for a page of full experiments,
+// in bytes.
+const maxSmallFiles = 16 << 10
 
 // isComplete says whether all that is wanted is known. Files that are not in the archive are
 // not there.
@@ -165,6 +171,7 @@ func (v *viewer) readArchive(ctx context.Context, g *group, runs []*archivedRun)
 	at := v.index.now()
 	first := g.jobs[0].run.Listed
 	folder := folderOf(first, g.path)
+	asked := time.Now() // of the clock of the client, which tests of the index do not move
 	a, err := v.fleet.Client.FolderArchive(ctx, first.ID, folder)
 	v.endPacking()
 	if err != nil {
@@ -196,6 +203,11 @@ func (v *viewer) readArchive(ctx context.Context, g *group, runs []*archivedRun)
 			}
 		}
 	}
+	for _, r := range runs {
+		if r.isComplete() && r.small < maxSmallFiles {
+			v.fleet.Client.KnowFiles(r.job.run.Listed.ID, &r.files, asked, a.Packing)
+		}
+	}
 	v.index.mu.Lock()
 	defer v.index.mu.Unlock()
 	v.costs.addArchive(a.Packing, max(g.runs, len(runs)), bytes)
@@ -204,30 +216,48 @@ func (v *viewer) readArchive(ctx context.Context, g *group, runs []*archivedRun)
 
 // readFile takes what is wanted of one file.
 func (r *archivedRun) readFile(ctx context.Context, f *restclient.ArchivedFile) error {
-	parts := r.job.parts
-	switch {
-	case f.File == restclient.FileEvents && parts&PartMetrics != 0:
-		return r.readEvents(ctx, f)
-	case f.File == restclient.FileStatus && parts&PartTimes != 0:
-		status, err := f.Status()
-		if err == nil && status != nil {
-			r.setTimes(status)
+	switch f.File {
+	case restclient.FileEvents:
+		if r.job.parts&PartMetrics != 0 {
+			return r.readEvents(ctx, f)
 		}
-		return err
-	case f.File == restclient.FileSummary && parts&PartSummary != 0:
-		values, err := f.Values()
-		if err != nil || values == nil {
-			return err
+	case restclient.FileAssets:
+		if r.job.parts&PartConfig != 0 {
+			values, err := f.Config()
+			if err != nil {
+				return err
+			}
+			return r.setDocument(&r.record.config, configOf(values), "configuration")
 		}
-		return r.setDocument(&r.record.summary, *values, "summary")
-	case f.File == restclient.FileAssets && parts&PartConfig != 0:
-		values, err := f.Config()
-		if err != nil {
-			return err
-		}
-		return r.setDocument(&r.record.config, configOf(values), "configuration")
+	case restclient.FileStatus, restclient.FileSummary, restclient.FileMeta:
+		return r.readSmallFile(f)
 	}
 	return nil
+}
+
+// readSmallFile reads a file that is wanted, or small enough to be remembered.
+func (r *archivedRun) readSmallFile(f *restclient.ArchivedFile) (err error) {
+	wanted := f.File == restclient.FileStatus && r.job.parts&PartTimes != 0 || f.File == restclient.FileSummary && r.job.parts&PartSummary != 0
+	if r.small += f.Size; r.small >= maxSmallFiles && !wanted {
+		return nil
+	}
+	switch f.File {
+	case restclient.FileStatus:
+		if r.files.Status, err = f.Status(); err == nil && wanted && r.files.Status.State == restclient.FileWhole {
+			r.setTimes(r.files.Status)
+		}
+	case restclient.FileSummary:
+		if r.files.Summary, err = f.Values(); err == nil && wanted {
+			err = r.setDocument(&r.record.summary, r.files.Summary.Value, "summary")
+		}
+	case restclient.FileMeta:
+		r.files.Meta, err = f.Values()
+	}
+	if err != nil && !wanted {
+		r.small += maxSmallFiles // it is for who wants it to say what is the matter
+		return nil
+	}
+	return err
 }
 
 // readEvents sums up a whole event file.

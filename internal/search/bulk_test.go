@@ -28,6 +28,8 @@ type packer struct {
 	paths    map[string]string            // of runs
 	archives atomic.Int32
 	singles  atomic.Int32
+	reading  atomic.Int32 // single reads and archives under way
+	beside   atomic.Int32 // archives that were asked for or packed beside another read
 	skew     atomic.Int64
 	damage   atomic.Pointer[func(zip []byte) []byte]
 }
@@ -58,6 +60,10 @@ func (p *packer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewEncoder(w).Encode(doc)
 	case strings.HasSuffix(r.URL.Path, "/assets/download") && p.below(r.URL.Query().Get("path")) != "":
 		p.archives.Add(1)
+		if p.reading.Add(1) > 1 {
+			p.beside.Add(1)
+		}
+		defer p.reading.Add(-1)
 		out := p.pack(p.below(r.URL.Query().Get("path")))
 		if f := p.damage.Load(); f != nil {
 			out = (*f)(out)
@@ -66,6 +72,8 @@ func (p *packer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write(out)
 	case strings.HasSuffix(r.URL.Path, "/assets/download"):
 		p.singles.Add(1)
+		p.reading.Add(1)
+		defer p.reading.Add(-1)
 		p.skew.Add(int64(20 * time.Millisecond)) // of the clock: what makes archives worth while
 		p.Viewer.ServeHTTP(w, r)
 	default:
@@ -193,6 +201,41 @@ func TestBulk_ReadsWhatSingleReadsRead(t *testing.T) {
 	if p.archives.Load() == 0 || p.singles.Load() > 200 {
 		t.Errorf("%d archives, %d single reads", p.archives.Load(), p.singles.Load())
 	}
+	if n := p.beside.Load(); n > 0 {
+		t.Errorf("%d archives were packed beside other reads", n)
+	}
+}
+
+// TestBulk_SmallFilesAreKnownAfterwards: a page of full experiments takes them from there.
+func TestBulk_SmallFilesAreKnownAfterwards(t *testing.T) {
+	p, l := newPacked(t)
+	runs := l.runs(t)
+	again := func() {
+		before := p.archives.Load() + p.singles.Load()
+		if _, err := l.index.Lookup(t.Context(), runs, PartTimes, Again); err != nil {
+			t.Fatal(err)
+		}
+		if p.archives.Load()+p.singles.Load() == before {
+			t.Error("nothing was read")
+		}
+	}
+	again()
+	known := 0
+	for _, run := range runs {
+		files := run.Viewer.Client.KnownFiles(run.Listed.ID)
+		if files == nil {
+			continue // it was read by itself
+		}
+		known++
+		if files.Status.Value.Status.Value != "finished" || files.Meta.State != restclient.FileAbsent ||
+			(files.Summary.State == restclient.FileAbsent) != (p.files[run.Listed.ID]["summary.json"] == "") {
+			t.Errorf("%s: %+v", run.Listed.ID, files)
+		}
+	}
+	if known == 0 {
+		t.Error("no files are known")
+	}
+	again() // although it is known
 }
 
 func TestBulk_ReadsOneByOneWhereAnArchiveIsDamaged(t *testing.T) {

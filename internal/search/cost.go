@@ -3,6 +3,8 @@ package search
 import (
 	"context"
 	"time"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
 // How many runs are read is decided by what it costs the Viewer, as measured.
@@ -20,9 +22,10 @@ import (
 
 const (
 	// maxPacking is how long the Viewer may be expected to pack: foreground calls wait as
-	// long. A Viewer that is so slow that foregroundReads single reads take longer may pack
-	// as long as they: calls would wait for them too.
-	maxPacking = 350 * time.Millisecond
+	// long, and then for their own turn. A Viewer that is so slow that slowReads single reads
+	// take longer may pack as long as they: calls would wait for them too.
+	maxPacking = 300 * time.Millisecond
+	slowReads  = 3
 	// minArchived is the least number of wanted runs for an archive.
 	minArchived = 3
 	// archiveGain is how much cheaper an archive must be expected to be.
@@ -116,17 +119,18 @@ func (c *costs) prefersArchive(wanted, runs int) bool {
 		return false
 	}
 	expected := c.expected(max(runs, wanted))
-	return expected <= max(maxPacking, foregroundReads*c.single) && float64(expected) < archiveGain*float64(wanted)*float64(c.single)
+	return expected <= max(maxPacking, slowReads*c.single) && float64(expected) < archiveGain*float64(wanted)*float64(c.single)
 }
 
 // measure asks for the size of a log: an archive has the logs even where nobody wants them.
 // The others wait meanwhile. Called with mu held, which it gives up.
 func (v *viewer) measure(ctx context.Context, j *job) {
+	ctx, waited := restclient.Yielding(ctx)
 	v.packing = true
 	v.index.mu.Unlock()
 	start := v.index.now()
 	size, err := v.reader(j).logSize(ctx)
-	cost := v.index.now().Sub(start)
+	cost := v.index.now().Sub(start) - waited()
 	v.index.mu.Lock()
 	v.packing = false
 	if err == nil {
@@ -136,14 +140,16 @@ func (v *viewer) measure(ctx context.Context, j *job) {
 	v.startWorkers()
 }
 
-// addSingle notes what reading a run cost; reads beside it have divided the Viewer's time.
-func (v *viewer) addSingle(cost time.Duration, r *Record) {
+// endSingle notes that a run was read and what that cost; reads beside it have divided the
+// Viewer's time.
+func (v *viewer) endSingle(cost time.Duration, r *runReader, err error) {
 	v.index.mu.Lock()
 	defer v.index.mu.Unlock()
-	if v.packing {
+	v.reading--
+	if err != nil {
 		return
 	}
-	if v.costs.addSingle(cost); r.known&PartMetrics != 0 {
-		v.costs.addLog(r.mark.offset)
+	if v.costs.addSingle(cost); r.record.known&PartMetrics != 0 {
+		v.costs.addLog(r.record.mark.offset)
 	}
 }

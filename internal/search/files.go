@@ -13,12 +13,13 @@ import (
 // readTimes reads the status file, and what 0.7 says in the detail where it has no start.
 func (r *runReader) readTimes(ctx context.Context) error {
 	r.record.Start, r.record.End, r.record.Running = time.Time{}, time.Time{}, false
-	status, err := fileOf(r.run.Viewer.Client.StatusFile(ctx, r.run.Listed.ID))
+	doc, err := r.run.Viewer.Client.StatusFile(ctx, r.run.Listed.ID)
+	status, err := fileOf(doc, err)
 	if err != nil {
 		return r.gone(err, "status")
 	}
 	if status != nil {
-		r.setTimes(status)
+		r.setTimes(doc)
 	}
 	if caps, err := r.run.Viewer.Client.Capabilities(ctx); err != nil || !r.record.Start.IsZero() || !caps.Has(restclient.CapFiles) {
 		return err
@@ -32,8 +33,9 @@ func (r *runReader) readTimes(ctx context.Context) error {
 }
 
 // setTimes takes the times of a status file.
-func (r *runReader) setTimes(status *restclient.StatusDocument) {
-	r.run.Viewer.Client.KnowStatus(r.run.Listed, status)
+func (r *runReader) setTimes(doc *restclient.Document[restclient.StatusDocument]) {
+	r.run.Viewer.Client.KnowStatus(r.run.Listed, doc)
+	status := &doc.Value
 	r.record.Start = status.StartTime.Time
 	r.record.Running = status.Status.Known && !runsource.IsTerminal(status.Status)
 	if r.record.End = status.EndTime.Time; r.record.Running {

@@ -4,9 +4,15 @@ import (
 	"context"
 	"iter"
 	"strings"
+	"time"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
+
+// countsAge is how old a list may be that runs are counted by. To make a list of thousands of
+// runs, the Viewer stands still as long as for an archive, so it is not asked for one more
+// often than single reads need one that says where runs lie.
+const countsAge = 45 * time.Second
 
 // pathCounts returns how many runs are at or below each path of the Viewer; nil if it has no
 // paths. Packs says whether it packs the runs of a folder.
@@ -16,12 +22,15 @@ func (v *viewer) pathCounts(ctx context.Context) (counts map[string]int, packs b
 		return nil, false
 	}
 	packs = caps.Generation == restclient.Generation06
+	v.countsMu.Lock()
+	defer v.countsMu.Unlock()
+	if v.counted != nil && v.counted.Age() < countsAge {
+		return v.counts, packs
+	}
 	list, err := v.fleet.Client.Runs(ctx)
 	if err != nil {
 		return nil, false
 	}
-	v.countsMu.Lock()
-	defer v.countsMu.Unlock()
 	if v.counted != list {
 		v.counted, v.counts = list, make(map[string]int)
 		for i := range list.Runs {

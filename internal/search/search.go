@@ -181,6 +181,8 @@ const (
 	// the list says another thing of it, and then waited for. What is known of one that
 	// runs is refreshed behind at growing intervals.
 	Steady
+	// Again is Wait for what is known, too: the files are to pass by once more.
+	Again
 )
 
 // Lookup returns what is known of runs, and reads what is not. Runs that could not be read
@@ -227,6 +229,8 @@ func (x *Index) begin(runs []Run, parts Parts, mode Mode, res *Result) (waits []
 		e := v.entry(run.Listed.ID)
 		e.usedAt = now.UnixNano()
 		switch {
+		case mode == Again:
+			waits = append(waits, wait{i, v.enqueue(run, e, parts, true)})
 		case mode == Steady && e.record.Has(parts) && e.isOutdated(run):
 			res.Records[i] = e.record // if it cannot be read now
 			waits = append(waits, wait{i, v.enqueue(run, e, e.record.known, true)})

@@ -28,8 +28,9 @@ import (
 //
 // Each transaction of bbolt is written behind the data in use, and then made valid by one
 // page: a process that is killed leaves the state before or after it. A file that is
-// damaged nevertheless makes bbolt panic, or read memory that is not there; both are
-// caught here, and the file is made anew.
+// damaged nevertheless could have bbolt go round in circles, which checkPages finds before it
+// is opened; or panic, or read memory that is not there: both are caught here. It is made anew
+// then.
 
 const (
 	// flushInterval is how long new records wait to be written together.
@@ -61,7 +62,7 @@ func openStore(path string, maxBytes int64, log *slog.Logger) (*store, error) {
 	if err == nil || errors.Is(err, berrors.ErrTimeout) || errors.Is(err, fs.ErrPermission) {
 		return s, err
 	}
-	log.Warn("the search state is damaged and is made anew", slog.String("file", path), slog.Any("error", err))
+	log.Warn("the search state cannot be used and is made anew", slog.String("file", path), slog.Any("error", err))
 	if err := os.Remove(path); err != nil {
 		return nil, fmt.Errorf("remove the damaged search state: %w", err)
 	}
@@ -73,6 +74,10 @@ func (s *store) open() error {
 	return guard(func() (err error) {
 		if info, statErr := os.Stat(s.path); statErr == nil && info.Size() > 4*s.maxBytes {
 			return errors.New("it is far larger than --state-bytes")
+		} else if statErr == nil && info.Size() > 0 {
+			if err := s.check(info.Size()); err != nil {
+				return err
+			}
 		}
 		if s.db, err = bolt.Open(s.path, 0o600, &bolt.Options{Timeout: lockTimeout}); err != nil {
 			return err
@@ -84,21 +89,30 @@ func (s *store) open() error {
 	})
 }
 
-// prepare drops what is of other versions, and counts what is there: it sees every page.
+// check looks through the pages of the file while nobody can write to it.
+func (s *store) check(size int64) (err error) {
+	db, err := bolt.Open(s.path, 0o600, &bolt.Options{Timeout: lockTimeout, ReadOnly: true})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	file, err := os.Open(s.path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	return checkPages(file, size, db.Info().PageSize)
+}
+
+// prepare refuses what is of another version, and counts what is there.
 func (s *store) prepare(tx *bolt.Tx) error {
-	var others [][]byte
 	if err := tx.ForEach(func(name []byte, _ *bolt.Bucket) error {
 		if !bytes.Equal(name, bucketName) {
-			others = append(others, bytes.Clone(name))
+			return errors.New("it is of another version")
 		}
 		return nil
 	}); err != nil {
 		return err
-	}
-	for _, name := range others {
-		if err := tx.DeleteBucket(name); err != nil {
-			return err
-		}
 	}
 	b, err := tx.CreateBucketIfNotExists(bucketName)
 	if err != nil {

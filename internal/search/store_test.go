@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"math"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"reflect"
 	"strconv"
@@ -108,22 +107,7 @@ func TestStore_DropsTheOldestBeyondItsBound(t *testing.T) {
 // TestStore_IsNeverBelievedWhereItIsDamaged damages files everywhere: what is loaded then
 // is what was saved, or nothing.
 func TestStore_IsNeverBelievedWhereItIsDamaged(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "search.db")
-	s := newTestStore(t, path, 1<<20)
-	saved := map[string]*Record{}
-	for i := range 60 {
-		saved[strconv.Itoa(i)] = sampleRecord(i)
-		if err := s.save([]stored{{"v", strconv.Itoa(i), saved[strconv.Itoa(i)]}}, time.Now()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := s.close(); err != nil {
-		t.Fatal(err)
-	}
-	whole, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	whole, saved := savedStore(t)
 	rng := rand.New(rand.NewPCG(1, 2))
 	for i := range 60 {
 		damaged := bytes.Clone(whole)
@@ -137,25 +121,7 @@ func TestStore_IsNeverBelievedWhereItIsDamaged(t *testing.T) {
 				damaged[rng.IntN(len(damaged))] ^= 1 << rng.IntN(8)
 			}
 		}
-		one := filepath.Join(t.TempDir(), "search.db")
-		if err := os.WriteFile(one, damaged, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		s, err := openStore(one, 1<<20, slog.New(slog.DiscardHandler))
-		if err != nil {
-			t.Fatalf("damage %d: %v", i, err)
-		}
-		err = s.load("v", share, func(id string, r *Record) {
-			if !reflect.DeepEqual(saved[id], r) {
-				t.Errorf("damage %d: record %s is another one", i, id)
-			}
-		})
-		if err != nil {
-			continue // the index continues in memory
-		}
-		if err := s.save([]stored{{"v", "new", sampleRecord(1)}}, time.Now()); err == nil {
-			_ = s.close()
-		}
+		useDamaged(t, damaged, saved)
 	}
 }
 

@@ -23,9 +23,10 @@ type viewer struct {
 	bytes   int64
 	queue   []*job // the newest run last, if sorted
 	sorted  bool
-	// foreground and background are the workers.
-	foreground int
-	background bool
+	// foreground and background are the workers, and reading those of the foreground that
+	// read one run.
+	foreground, reading int
+	background          bool
 
 	costs     costs
 	packing   bool      // the Viewer packs an archive: nothing else is read in the foreground
@@ -161,7 +162,8 @@ func (v *viewer) startWorkers() {
 	}
 }
 
-// workForeground reads what callers wait for, until there is nothing left.
+// workForeground reads what callers wait for, until there is nothing left, or until an
+// archive must come first.
 func (v *viewer) workForeground() {
 	x := v.index
 	for {
@@ -171,27 +173,35 @@ func (v *viewer) workForeground() {
 		if !v.packing && x.ctx.Err() == nil {
 			j = v.take(true)
 		}
+		if j != nil && packs && v.costs.logs == 0 && j.parts&PartMetrics == 0 && j.parts != PartSummary {
+			v.measure(x.ctx, j)
+		}
+		var g *group
+		if j != nil {
+			g = v.takeGroup(j, counts, packs)
+		}
+		if g != nil && v.reading > 0 { // the last of those that read takes it: it is read alone
+			v.putBack(g.jobs...)
+			j = nil
+		}
 		if j == nil {
 			v.foreground--
 			x.mu.Unlock()
 			return
 		}
-		if packs && v.costs.logs == 0 && j.parts&PartMetrics == 0 && j.parts != PartSummary {
-			v.measure(x.ctx, j)
+		if v.packing = g != nil; !v.packing {
+			v.reading++
 		}
-		group := v.takeGroup(j, counts, packs)
-		v.packing = group != nil
-		others := v.foreground
+		others := v.reading
 		x.mu.Unlock()
-		if group != nil {
-			v.readGroup(x.ctx, group)
+		ctx, waited := restclient.Yielding(x.ctx)
+		if g != nil {
+			v.readGroup(ctx, g)
 			continue
 		}
 		start, reader := x.now(), v.reader(j)
-		record, err := reader.read(x.ctx, j.parts)
-		if err == nil {
-			v.addSingle(x.now().Sub(start)/time.Duration(others), &reader.record)
-		}
+		record, err := reader.read(ctx, j.parts)
+		v.endSingle((x.now().Sub(start)-waited())/time.Duration(others), reader, err)
 		v.publish(j, record, err)
 	}
 }
@@ -251,6 +261,14 @@ func (v *viewer) take(isAwaited bool) *job {
 	v.queue = slices.Delete(v.queue, best, best+1)
 	j.taken, j.entry.reading = true, true
 	return j
+}
+
+// putBack queues jobs that were taken and not read. Called with mu held.
+func (v *viewer) putBack(jobs ...*job) {
+	for _, j := range jobs {
+		j.taken, j.entry.reading = false, false
+	}
+	v.queue, v.sorted = append(v.queue, jobs...), false
 }
 
 // age is when the run was read, 0 if it was not.

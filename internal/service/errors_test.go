@@ -95,7 +95,7 @@ var failures = []struct {
 	{"the answer is no JSON", servicetest.RespondWith(200, "text/plain", "hello"), codes.Internal, "VIEWER_MALFORMED_ANSWER", 0},
 	{"the JSON is malformed", servicetest.RespondWith(200, "application/json", `{"available":tru}`), codes.Internal, "VIEWER_MALFORMED_ANSWER", 0},
 	{"the JSON has another shape", servicetest.RespondWith(200, "application/json", `[1,2]`), codes.Internal, "VIEWER_MALFORMED_ANSWER", 0},
-	{"the answer is over our limit", servicetest.RespondWith(200, "application/json", `{"x":"`+strings.Repeat("y", 5000)+`"}`), codes.ResourceExhausted, "VIEWER_ANSWER_TOO_LARGE", 0},
+	{"the answer is over our limit", endless, codes.ResourceExhausted, "VIEWER_ANSWER_TOO_LARGE", 0},
 	{"the answer is cut", cutOff, codes.DataLoss, "STREAM_CUT", 0},
 	{"a 422 names its field", servicetest.RespondWith(422, "application/json", `{"detail":[{"type":"missing","loc":["body","run_ids",0],"msg":"Field required","input":"hunter2"}]}`), codes.InvalidArgument, "VIEWER_REFUSED_REQUEST", 0},
 }
@@ -125,6 +125,22 @@ func cutOff(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
+// endless is an answer that does not end.
+func endless(req *http.Request) (*http.Response, error) {
+	resp, err := servicetest.RespondWith(200, "application/json", "")(req)
+	resp.Body = io.NopCloser(io.MultiReader(strings.NewReader(`{"x":"`), spaces{}))
+	return resp, err
+}
+
+type spaces struct{}
+
+func (spaces) Read(b []byte) (int, error) {
+	for i := range b {
+		b[i] = ' '
+	}
+	return len(b), nil
+}
+
 type errReader struct{}
 
 // Read fails as a connection that was cut.
@@ -135,7 +151,9 @@ func TestEveryFailureHasItsError(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			h, script := servicetest.NewScripted(t, servicetest.Setup{Register: register(nil)}, func(c *restclient.Config) {
-				c.LightTimeout, c.MaxBody = 200*time.Millisecond, 4096
+				if tt.code == codes.DeadlineExceeded {
+					c.LightTimeout = 200 * time.Millisecond
+				}
 			})
 			script.Reply = tt.reply
 			ctx := t.Context()

@@ -2,12 +2,12 @@ package service
 
 import (
 	"bytes"
-	"cmp"
 	"context"
+	"errors"
 	"fmt"
-	"math"
-	"math/big"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"sync"
@@ -23,27 +23,31 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
-// randomRuns adds runs to a Viewer, and returns the results of an independent reader.
-func randomRuns(rng *rand.Rand, u *servicetest.Upstream, n int, isTable bool) []*searchtest.Run {
-	var runs []*searchtest.Run
+// randomRuns adds runs to a Viewer, and returns where the oracle finds the same files.
+func randomRuns(t *testing.T, rng *rand.Rand, u *servicetest.Upstream, n int, isTable bool) []searchtest.Run {
+	t.Helper()
+	var runs []searchtest.Run
 	for i := range n {
-		events := searchtest.RandomLog(rng)
 		spec := demotest.Run{
 			ID: fmt.Sprintf("20260301_1200%02d_%06x", i%60, i), Path: fmt.Sprintf("p/%d", i%3), Project: "p", Name: strconv.Itoa(i % 3),
-			Status: "finished", Created: servicetest.Day(1).Add(time.Duration(i) * time.Second), Events: events,
+			Status: "finished", Created: servicetest.Day(1).Add(time.Duration(i) * time.Second), Events: searchtest.RandomLog(rng),
 		}
-		r := searchtest.NewRun(spec.ID, events)
-		r.IsTable = isTable
+		files := map[string][]byte{"events.jsonl": spec.Events}
 		if i%3 > 0 && !isTable {
 			k := rng.IntN(9)
 			spec.Summary = fmt.Appendf(nil, `{"best": %d.5, "note": "warmup", "ok": %t, "nan": NaN, "big": 1152921504606846977, "list": [1]}`, k, i%2 == 0)
-			r.Summary = map[string]any{"best": float64(k) + 0.5, "note": "warmup", "ok": i%2 == 0, "nan": math.NaN(), "big": big.NewInt(1<<60 + 1)}
 			assets := fmt.Appendf(nil, `{"code": {}, "config": {"args": {"lr": %d, "model": {"depth": %d}}, "extra": {"name": "warmup", "lr": 99}}}`, k-3, k)
 			spec.Files = map[string][]byte{"assets.json": assets}
-			r.Config = map[string]any{"lr": big.NewInt(int64(k - 3)), "model.depth": big.NewInt(int64(k)), "name": "warmup"}
+			files["summary.json"], files["assets.json"] = spec.Summary, assets
 		}
 		u.AddRun(spec)
-		runs = append(runs, r)
+		dir := t.TempDir()
+		for name, content := range files {
+			if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		runs = append(runs, searchtest.Run{ID: spec.ID, EventFile: filepath.Join(dir, "events.jsonl"), Dir: dir, IsTable: isTable})
 	}
 	return runs
 }
@@ -57,22 +61,21 @@ func idsOf(experiments []*runicornapiv1.Experiment) []string {
 }
 
 // TestSearchAgreesWithASlowReader compares random filters and orders over random runs with
-// an independent reader of their files, in every generation.
+// what Python makes of their files, in every generation.
 func TestSearchAgreesWithASlowReader(t *testing.T) {
 	for _, generation := range demotest.Generations() {
 		t.Run(string(generation), func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(1, uint64(len(generation))))
 			h := newHarnessWith(t, setup{viewer: servicetest.EmptyViewers}, generation)
-			runs := randomRuns(rng, h.Upstreams[0], 40, generation == demotest.Gen05)
+			runs, oracle := randomRuns(t, rng, h.Upstreams[0], 40, generation == demotest.Gen05), searchtest.NewOracle(t)
 			for range 150 {
-				term := searchtest.RandomTerm(rng, searchtest.Names, 2)
-				order, compare := searchtest.RandomOrder(rng, searchtest.Names)
-				resp, err := h.Experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{Filter: term.Text, OrderBy: order})
+				term, order := searchtest.RandomTerm(rng, searchtest.Names, 2), searchtest.RandomOrder(rng, searchtest.Names)
+				resp, err := h.Experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{Filter: term.Text, OrderBy: order.Text})
 				if err != nil {
 					t.Fatalf("%s: %v", term.Text, err)
 				}
-				if got, want := idsOf(resp.GetExperiments()), searchtest.Expect(runs, term.Match, compare); !slices.Equal(got, want) {
-					t.Fatalf("filter %s\norder %s\ngot  %v\nwant %v", term.Text, order, got, want)
+				if got, want := idsOf(resp.GetExperiments()), oracle.Expect(t, runs, term, order); !slices.Equal(got, want) {
+					t.Fatalf("filter %s\norder %s\ngot  %v\nwant %v", term.Text, order.Text, got, want)
 				}
 				if !resp.GetComplete() || len(resp.GetNotRead()) > 0 {
 					t.Fatalf("not complete: %v", resp.GetNotRead())
@@ -91,7 +94,7 @@ func TestSearchWhileRunsChange(t *testing.T) {
 			rng := rand.New(rand.NewPCG(9, 9))
 			h := newHarnessWith(t, setup{viewer: servicetest.EmptyViewers, client: func(c *restclient.Config) { c.Share = 1 }}, generation)
 			u := h.Upstreams[0]
-			runs := randomRuns(rng, u, 30, false)
+			runs, oracle := randomRuns(t, rng, u, 30, false), searchtest.NewOracle(t)
 			asking, stop := context.WithCancel(t.Context())
 			var askers sync.WaitGroup
 			for i := range 3 {
@@ -116,7 +119,7 @@ func TestSearchWhileRunsChange(t *testing.T) {
 			askers.Wait()
 			for range 20 {
 				term := searchtest.RandomTerm(rng, searchtest.Names, 1)
-				want := searchtest.Expect(runs, term.Match, func(a, b *searchtest.Run) int { return cmp.Compare(a.ID, b.ID) })
+				want := oracle.Expect(t, runs, term, searchtest.ByID())
 				for { // fields that are requested for the first time are read in the background
 					resp, err := h.Experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{Filter: term.Text, OrderBy: "run_id"})
 					if err != nil {
@@ -134,8 +137,20 @@ func TestSearchWhileRunsChange(t *testing.T) {
 	}
 }
 
-// changeRun changes a run, and updates the slow reader.
-func changeRun(t *testing.T, rng *rand.Rand, h *servicetest.Harness, r *searchtest.Run) {
+func appendTo(t *testing.T, path string, text []byte) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.Write(text)
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// changeRun does one thing to a run, and to the file of the slow reader.
+func changeRun(t *testing.T, rng *rand.Rand, h *servicetest.Harness, r searchtest.Run) {
 	t.Helper()
 	u := h.Upstreams[0]
 	switch rng.IntN(6) {
@@ -143,7 +158,7 @@ func changeRun(t *testing.T, rng *rand.Rand, h *servicetest.Harness, r *searchte
 		more := searchtest.RandomLog(rng)
 		more = more[:bytes.LastIndexByte(more, '\n')+1]
 		if u.AppendEvents(r.ID, append([]byte("\n"), more...)) == nil { // a blank line ends one without a newline
-			r.Append(append([]byte("\n"), more...))
+			appendTo(t, r.EventFile, append([]byte("\n"), more...))
 		}
 	case 2:
 		_ = u.SetStatus(r.ID, []string{"running", "finished", "failed"}[rng.IntN(3)])

@@ -62,7 +62,7 @@ func (s *Service) ListExperiments(ctx context.Context, req *runicornapiv1.ListEx
 		timeout = s.config.Fleet.FanOutTimeout()
 	}
 	if req.GetView() == runicornapiv1.ExperimentView_EXPERIMENT_VIEW_FULL {
-		s.selector.PrefetchStatuses(ctx, page)
+		s.selector.Prefetch(ctx, page)
 	}
 	experiments, err := runs.Complete(ctx, page, req.GetView(), timeout)
 	if err != nil {

@@ -113,6 +113,10 @@ type fullRead struct {
 // readFull reads the unknown parts of a run concurrently.
 func readFull(ctx, statusCtx context.Context, t target.Run, withDetail bool, listed *restclient.Run, known *restclient.PathRuns) *fullRead {
 	r := &fullRead{target: t}
+	if files := t.Client.KnownFiles(t.RunID); files != nil && listed != nil && !withDetail {
+		r.status.value, r.summary.value, r.meta.value = files.Status, files.Summary, files.Meta
+		return r
+	}
 	var wg sync.WaitGroup
 	if withDetail {
 		wg.Go(func() { r.detail.set(t.Client.GetRun(ctx, t.RunID)) })

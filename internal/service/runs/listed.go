@@ -30,10 +30,13 @@ func readListed(ctx, statusCtx context.Context, e *Entry, known *restclient.Path
 	return readFull(ctx, statusCtx, e.Target(), withDetail, e.Run, known)
 }
 
-// PrefetchStatuses makes the search index read the status files that a FULL page of a
-// Viewer of 0.6 needs, together if that is cheaper than one by one. Complete then finds
-// them in the client's cache, and reads the others.
-func (s Selector) PrefetchStatuses(ctx context.Context, entries []*Entry) {
+// minTogether is the minimum number of runs that are worth an archive.
+const minTogether = 3
+
+// Prefetch has the search index read the small files that a page in full needs of a Viewer of
+// 0.6: together, where that costs less than one by one. Complete finds them at the client, and
+// reads the others.
+func (s Selector) Prefetch(ctx context.Context, entries []*Entry) {
 	var unknown []search.Run
 	for _, e := range entries {
 		caps, err := e.Viewer.Client.Capabilities(ctx)
@@ -41,14 +44,14 @@ func (s Selector) PrefetchStatuses(ctx context.Context, entries []*Entry) {
 			unknown = append(unknown, search.Run{Viewer: e.Viewer, Listed: e.Run})
 		}
 	}
-	if len(unknown) == 0 {
-		return
+	if len(unknown) < minTogether {
+		return // Complete asks for each no more than once
 	}
 	early, cancel := target.WithMargin(ctx)
 	defer cancel()
 	early, stop := context.WithTimeout(early, maxStatusTime)
 	defer stop()
-	_, _ = s.Index.Lookup(early, unknown, search.PartTimes, search.Wait) // Complete reads the rest, or reports it as missing
+	_, _ = s.Index.Lookup(early, unknown, search.PartTimes, search.Again) // what it could not read Complete reads, or names
 }
 
 // unreachableViewers checks the Viewers of a page, and returns the errors of those that do not
@@ -95,7 +98,7 @@ type group struct {
 func readPaths(ctx context.Context, entries []*Entry, away map[*fleet.Viewer]error) []*restclient.PathRuns {
 	common := make(map[group][]int)
 	for i, e := range entries {
-		if top, _, _ := strings.Cut(e.Run.Path.Value, "/"); top != "" && away[e.Viewer] == nil {
+		if top, _, _ := strings.Cut(e.Run.Path.Value, "/"); top != "" && away[e.Viewer] == nil && e.Viewer.Client.KnownFiles(e.Run.ID) == nil {
 			g := group{e.Viewer, top}
 			common[g] = append(common[g], i)
 		}
