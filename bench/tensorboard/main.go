@@ -120,32 +120,40 @@ func (m *measurement) measure(what string, step func() error) error {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	took, after := time.Since(start), m.requests()
-	var each [2]int
-	for i, n := range after.perRun {
-		if n -= before.perRun[i]; i < *ended {
-			each[0] += n
-		} else {
-			each[1] = max(each[1], n)
+	ofEnded, mostOfRunning := map[string]int{}, 0
+	for i := range m.runs {
+		running := 0
+		for _, route := range runRoutes {
+			n := after.perRun[i][route] - before.perRun[i][route]
+			if running += n; i < *ended && n > 0 {
+				ofEnded[route] += n
+			}
+		}
+		if i >= *ended {
+			mostOfRunning = max(mostOfRunning, running)
 		}
 	}
-	fmt.Fprintf(m.out, "  %s: %v; CPU server %v, Viewer %v; requests: %d lists, %d for ended runs, at most %d for a running one, %d archives\n",
-		what, took.Round(time.Millisecond), ours, theirs, after.lists-before.lists, each[0], each[1], after.archives-before.archives)
+	fmt.Fprintf(m.out, "  %s: %v; CPU server %v, Viewer %v; requests: %d lists, %d of paths, %v for ended runs, at most %d for a running one\n",
+		what, took.Round(time.Millisecond), ours, theirs, after.lists-before.lists, after.paths-before.paths, ofEnded, mostOfRunning)
 	return nil
 }
 
+// runRoutes are what the server may ask about one run. Its files are downloads.
+var runRoutes = []string{"", "/assets", "/assets/download"}
+
 type requests struct {
-	lists, archives int
-	perRun          []int
+	lists, paths int
+	perRun       []map[string]int // by route
 }
 
 func (m *measurement) requests() requests {
 	r := requests{
-		lists: m.rig.Proxy.Requests(http.MethodGet, "/api/runs"), archives: m.rig.Proxy.Requests(http.MethodGet, "/api/paths/export"),
+		lists: m.rig.Proxy.Requests(http.MethodGet, "/api/runs"), paths: m.rig.Proxy.Requests(http.MethodGet, "/api/paths/export"),
 	}
 	for _, run := range m.runs {
-		n := 0
-		for _, route := range []string{"", "/assets", "/assets/download", "/status", "/summary", "/images"} {
-			n += m.rig.Proxy.Requests(http.MethodGet, "/api/runs/"+run.RunID+route)
+		n := map[string]int{}
+		for _, route := range runRoutes {
+			n[route] = m.rig.Proxy.Requests(http.MethodGet, "/api/runs/"+run.RunID+route)
 		}
 		r.perRun = append(r.perRun, n)
 	}

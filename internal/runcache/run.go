@@ -30,6 +30,9 @@ type View struct {
 	Images []eventlog.Media
 	// ReadTime is when the Viewer was asked: nothing later is in it.
 	ReadTime time.Time
+	// Checkpoint is how far the event file was read, the zero one of a merged table. The
+	// bytes in it are valid as long as the View.
+	Checkpoint runsource.Checkpoint
 }
 
 // Summary is what a table and a digest have in common.
@@ -146,6 +149,7 @@ func (r *run) refreshView() {
 	counts.LinesWithoutStep += uint64(r.merged.info.RowsWithoutStep) //nolint:gosec // a count; one of the two is 0
 	counts.Excess.Add(r.merged.excess)
 	r.view.Counts = counts
+	r.view.Checkpoint = r.checkpoint
 }
 
 // bytes estimates the run's memory. It may be called by the flight only.
