@@ -1,8 +1,9 @@
 """Reads runs over Arrow Flight as any pyarrow program would, and checks them.
 
 read_flight.py tables GRPC HTTP VIEWER RUN...  every table against the Parquet export
-read_flight.py large GRPC HTTP VIEWER RUN      a large table in pyarrow, DuckDB and polars
-                                               against the Parquet export
+read_flight.py large GRPC HTTP VIEWER RUN FILE a large table in pyarrow, DuckDB and polars,
+                                               and in a file of another client, against
+                                               the Parquet export
 read_flight.py tail GRPC RUN                   a live tail with a resume in the middle;
                                                prints "following", at its end the points
 read_flight.py refused GRPC RUN TOKEN          calls without a token, and with one
@@ -49,7 +50,7 @@ def tables(grpc, http, viewer, *runs):
         assert client.get_schema(fl.FlightDescriptor.for_path(viewer, run)).schema == wide.schema
 
 
-def large(grpc, http, viewer, run):
+def large(grpc, http, viewer, run, written):
     import duckdb
     import polars
 
@@ -62,6 +63,8 @@ def large(grpc, http, viewer, run):
     assert want.num_rows == 1_000_000 and want.num_columns == 7, want.schema
     got = client.do_get(request).read_all()
     same(got, want, run)
+    with pa.OSFile(written) as stream:
+        same(pa.ipc.open_stream(stream).read_all(), want, written)
     frame = polars.from_arrow(client.do_get(request).read_all())
     assert frame.equals(polars.read_parquet(io.BytesIO(file))), frame
     flown = client.do_get(request).to_reader()  # DuckDB finds both by their names
