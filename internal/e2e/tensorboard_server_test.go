@@ -97,7 +97,7 @@ func TestTensorBoard_ReadsARunThatHasEndedOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer proxy.Close() //nolint:errcheck // the test is over
+	defer proxy.Close()
 	s := mustStart(t, "--viewer=v07="+proxy.URL())
 	b := startTensorBoard(t, newestTensorBoard, s.grpcAddr, nil)
 	page := func() (requests map[string]int) {
