@@ -123,6 +123,23 @@ func TestIndex_SteadyReadsPointsInTheSameRead(t *testing.T) {
 	compare("too large", l.lookup(t, PartMetrics, Steady).Records, want)
 }
 
+// TestIndex_SteadyTakesNoOlderTable of a run that has ended since: it would never be read again.
+func TestIndex_SteadyTakesNoOlderTable(t *testing.T) {
+	l := newLab(t, demotest.Gen05, "")
+	id := l.AddRun(demotest.Run{Project: "p", Status: "running", Events: events(1, 4)})
+	key := runsource.Key{Viewer: "v", RunID: id}
+	read := func(*runcache.View) error { return nil }
+	if err := l.config.Cache.Read(t.Context(), key, runsource.Run{Client: l.fleet.Client, Key: key}, read); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(l.AppendEvents(id, events(4, 10)), l.SetStatus(id, "finished")); err != nil {
+		t.Fatal(err)
+	}
+	if got := lossOf(t, l.lookup(t, PartMetrics, Steady).Records[0]); got.Count != 9 {
+		t.Errorf("got %+v", got)
+	}
+}
+
 // TestIndex_SteadyFollowsARunThatGoesOn: one that was listed as ended for a moment, and grows.
 func TestIndex_SteadyFollowsARunThatGoesOn(t *testing.T) {
 	l := newLab(t, demotest.Gen07, "")

@@ -98,7 +98,7 @@ func (r *runReader) readMetrics(ctx context.Context, moved bool) error {
 		return r.readCached(ctx)
 	}
 	if r.parsed && r.record.mark.offset == 0 {
-		if err := r.readParsed(ctx); !errors.Is(err, errNotHeld) {
+		if err := r.readParsed(ctx, at); !errors.Is(err, errNotHeld) {
 			return err
 		}
 	}
@@ -228,13 +228,14 @@ func (r *runReader) readCached(ctx context.Context) error {
 	return err
 }
 
-// errNotHeld says that a run is too large for the cache of parsed runs.
-var errNotHeld = errors.New("the run is too large to be held")
+// errNotHeld says that the cache of parsed runs does not have the run as it is now.
+var errNotHeld = errors.New("the run is not held")
 
-// readParsed reads a run into the cache of parsed runs and sums it up there.
-func (r *runReader) readParsed(ctx context.Context) error {
+// readParsed reads a run into the cache of parsed runs and sums it up there. A run that is
+// too large has no table there, and a table that cost its Viewer much may be an older one.
+func (r *runReader) readParsed(ctx context.Context, now time.Time) error {
 	return r.cache.ReadAny(ctx, r.src.Key, r.src, func(v *runcache.View) error {
-		if v.Table == nil {
+		if v.Table == nil || v.ReadTime.Before(now) {
 			return errNotHeld
 		}
 		return r.sumUp(v)
