@@ -43,10 +43,14 @@ func TestFlight_TablesAreThoseOfTheExports(t *testing.T) {
 // and resumes by the token in app_metadata.
 func TestFlight_TailsALiveRunToItsEnd(t *testing.T) {
 	t.Parallel()
+	eachFlightProgram(t, tailToTheEnd)
+}
+
+func tailToTheEnd(t *testing.T, program flightProgram) {
 	const lines = 120
 	l := newTrainLab(t, realviewer.V072)
 	run, _ := l.open(t, "flight")
-	client := flightClient(t.Context(), t, "tail", l.servers[0].grpcAddr, run.RunID)
+	client := program(t.Context(), "tail", l.servers[0].grpcAddr, run.RunID)
 	client.Stderr = os.Stderr
 	pipe, err := client.StdoutPipe()
 	if err != nil {
@@ -109,9 +113,11 @@ func TestFlight_RequiresTheTokenOfOtherCalls(t *testing.T) {
 	}
 	s := mustStart(t, "--viewer="+seeded.URL(), "--auth-token-file="+tokens)
 	run := seeded.Manifest.Runs[realviewer.KeyBasic]
-	if out, err := flightClient(t.Context(), t, "refused", s.grpcAddr, run.RunID, token).CombinedOutput(); err != nil {
-		t.Errorf("%v\n%s", err, out)
-	}
+	eachFlightProgram(t, func(t *testing.T, program flightProgram) {
+		if out, err := program(t.Context(), "refused", s.grpcAddr, run.RunID, token).CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+	})
 	if strings.Contains(s.output(), token) {
 		t.Error("the token is in the log")
 	}

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"os"
 	"os/exec"
 	"regexp"
 	"testing"
@@ -16,7 +15,7 @@ var curve = regexp.MustCompile(`d="M[-0-9.]+[, ][-0-9.]+(?:L[-0-9.]+[, ][-0-9.]+
 // only make full runs it.
 func TestTensorBoard_DrawsCurvesInABrowser(t *testing.T) {
 	t.Parallel()
-	if os.Getenv("RUNICORN_PYTHON_PAIRS") != "all" {
+	if !isFull() {
 		t.Skip("make full runs it")
 	}
 	browser, err := exec.LookPath("chromium")

@@ -24,7 +24,7 @@ import (
 // with RUNICORN_PYTHON_PAIRS=all, as make full has it, the oldest one that installs on
 // current Pythons.
 func tensorBoards() []string {
-	if os.Getenv("RUNICORN_PYTHON_PAIRS") == "all" {
+	if isFull() {
 		return []string{newestTensorBoard, oldestTensorBoard}
 	}
 	return []string{newestTensorBoard}

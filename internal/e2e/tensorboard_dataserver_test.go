@@ -1,15 +1,19 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
-	"net/url"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
 // startedByTensorBoard is the environment in which TensorBoard starts our binary.
@@ -22,8 +26,9 @@ func startedByTensorBoard(t *testing.T, variables ...string) []string {
 	return append([]string{"TENSORBOARD_DATA_SERVER_BINARY=" + path}, variables...)
 }
 
-// TestTensorBoard_StartsTheBinaryForASecuredServer: TensorBoard sends no token, so it starts
-// the binary, which does.
+// TestTensorBoard_StartsTheBinaryForASecuredServer in front of all three generations:
+// TensorBoard sends no token, so it starts the binary, which does. What it shows is what a
+// TensorBoard on an open server shows.
 func TestTensorBoard_StartsTheBinaryForASecuredServer(t *testing.T) {
 	t.Parallel()
 	const token = "e2e-token-of-tensorboard-0123456789"
@@ -32,44 +37,47 @@ func TestTensorBoard_StartsTheBinaryForASecuredServer(t *testing.T) {
 	if err := os.WriteFile(tokens, []byte("read "+token+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := mustStart(t, "--demo", "--tls-cert="+cert, "--tls-key="+key, "--auth-token-file="+tokens)
+	flags := []string{"--tls-cert=" + cert, "--tls-key=" + key, "--auth-token-file=" + tokens}
+	for _, version := range realviewer.Versions() {
+		flags = append(flags, "--viewer="+viewerName(version)+"="+lab.Viewer(t, version).URL())
+	}
+	s := mustStart(t, flags...)
 	environment := startedByTensorBoard(t, "RUNICORN_GRPC_TOKEN="+token, "RUNICORN_GRPC_TLS_CA="+cert)
+	logdir := "--logdir=runicorn+tls://" + s.grpcAddr
+	all := startTensorBoard(t, newestTensorBoard, "", environment, "--load_fast=true", logdir)
+	open := startTensorBoard(t, newestTensorBoard, sharedServer(t).grpcAddr, nil)
 
-	all := startTensorBoard(t, newestTensorBoard, "", environment, "--load_fast=true", "--logdir=runicorn+tls://"+s.grpcAddr)
-	one := startTensorBoard(t, newestTensorBoard, "", environment, "--load_fast=true", "--logdir=runicorn+tls://"+s.grpcAddr+"/legacy")
-	runs, ofOne := all.runs(t), one.runs(t)
-	if len(ofOne) == 0 || len(runs) <= len(ofOne) {
-		t.Errorf("%d runs, %d of one viewer", len(runs), len(ofOne))
-	}
-	if curves, err := all.series(t, "train/loss"); err != nil || len(curves) == 0 {
-		t.Errorf("%d curves, %v", len(curves), err)
-	}
-	var images []struct{ Query string }
-	all.get(t, "/data/plugin/images/images", url.Values{"run": {imageRun(t, all)}, "tag": {"samples"}, "sample": {"0"}}, &images)
-	query, err := url.ParseQuery(images[0].Query)
-	if err != nil {
+	runs := all.runs(t)
+	got, err := all.series(t, "loss")
+	want, openErr := open.series(t, "loss")
+	if err := errors.Join(err, openErr); err != nil {
 		t.Fatal(err)
 	}
-	var content []byte
-	all.get(t, "/data/plugin/images/individualImage", query, &content)
-	if len(content) == 0 {
-		t.Error("an image is empty")
-	}
-	wantEndWithParent(t, all)
-}
-
-// imageRun is a run that has images.
-func imageRun(t *testing.T, b *tensorBoard) string {
-	t.Helper()
-	var tags map[string]map[string]any
-	b.get(t, "/data/plugin/images/tags", nil, &tags)
-	for run, of := range tags {
-		if of["samples"] != nil {
-			return run
+	for _, version := range realviewer.Versions() {
+		seeded := lab.Viewer(t, version).Manifest.Runs
+		name := find(t, runs, viewerName(version)+"/", seeded[realviewer.KeyBasic].RunID)
+		if len(want[name]) == 0 || !slices.Equal(got[name], want[name]) {
+			t.Errorf("%s: %d points, want %d", name, len(got[name]), len(want[name]))
+		}
+		if version == realviewer.V053 {
+			continue // it serves no images
+		}
+		name = find(t, runs, viewerName(version)+"/", seeded[realviewer.KeyImages].RunID)
+		images, want := all.images(t, name), open.images(t, name)
+		if len(want) < 2 || !slices.EqualFunc(images, want, bytes.Equal) {
+			t.Errorf("%s: %d images, want %d", name, len(images), len(want))
 		}
 	}
-	t.Fatalf("no run has images: %v", tags)
-	return ""
+
+	deep := lab.Viewer(t, realviewer.V072).Manifest.Runs[realviewer.KeyDeep]
+	below := startTensorBoard(t, newestTensorBoard, "", environment, "--load_fast=true", logdir+"/v07/"+deep.Path)
+	if runs := below.runs(t); len(runs) != 1 || !strings.HasSuffix(runs[0], deep.RunID) {
+		t.Errorf("below %s there is %q", deep.Path, runs)
+	}
+	if strings.Contains(s.output(), token) {
+		t.Error("the token is in the log")
+	}
+	wantEndWithParent(t, all)
 }
 
 // wantEndWithParent kills TensorBoard, and waits for the end of the binary.

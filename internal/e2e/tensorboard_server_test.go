@@ -7,8 +7,10 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"maps"
 	"math/big"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -16,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/runicorn-grpc/runicorn-grpc/internal/faultproxy"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
@@ -81,6 +84,50 @@ func TestTensorBoard_LeavesOutAViewerThatIsDownAndSurvivesARestart(t *testing.T)
 		case <-t.Context().Done():
 			t.Fatal(t.Context().Err())
 		}
+	}
+}
+
+// TestTensorBoard_ReadsARunThatHasEndedOnce counts the requests to a Viewer of 0.7.2: for the
+// tags, the hyperparameters and the points of a run together the event file once, and
+// summary.json only where the answer about all summaries does not have it as it is.
+func TestTensorBoard_ReadsARunThatHasEndedOnce(t *testing.T) {
+	t.Parallel()
+	seeded := lab.Viewer(t, realviewer.V072)
+	proxy, err := faultproxy.New(seeded.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer proxy.Close()
+	s := mustStart(t, "--viewer=v07="+proxy.URL())
+	b := startTensorBoard(t, newestTensorBoard, s.grpcAddr, nil)
+	page := func() (requests map[string]int) {
+		var groups struct{ SessionGroups []any }
+		if err := b.post(t, "/data/plugin/hparams/session_groups", "application/json", allSessions, &groups); err != nil {
+			t.Fatal(err)
+		}
+		for _, tag := range []string{"loss", "acc"} {
+			if _, err := b.series(t, tag); err != nil {
+				t.Fatal(err)
+			}
+		}
+		requests = map[string]int{}
+		for key, run := range seeded.Manifest.Runs {
+			for _, route := range []string{"", "/assets", "/assets/download"} {
+				if !running[key] {
+					requests[key+route] = proxy.Requests(http.MethodGet, "/api/runs/"+run.RunID+route)
+				}
+			}
+		}
+		return requests
+	}
+	first := page()
+	for key, files := range map[string]int{realviewer.KeyBasic: 1, realviewer.KeyNaN: 2, realviewer.KeyBig: 2} {
+		if n := first[key+"/assets/download"]; n != files || first[key] != 0 || first[key+"/assets"] != 1 {
+			t.Errorf("%s: %d files are read, want %d; the assets %d times, the run %d times", key, n, files, first[key+"/assets"], first[key])
+		}
+	}
+	if again := page(); !maps.Equal(first, again) {
+		t.Errorf("the second page reads again: %v, before %v", again, first)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"net/url"
 	"os"
@@ -206,8 +207,6 @@ func (b *tensorBoard) texts(t *testing.T, run, tag string) (texts []tbText) {
 func TestTensorBoard_ImagesAreTheFiles(t *testing.T) {
 	t.Parallel()
 	eachTensorBoard(t, func(t *testing.T, b *tensorBoard, _ *server) {
-		var tags map[string]map[string]struct{ Samples int }
-		b.get(t, "/data/plugin/images/tags", nil, &tags)
 		runs, compared := b.runs(t), 0
 		for _, version := range realviewer.Versions()[1:] { // 0.5 serves no images
 			run := lab.Viewer(t, version).Manifest.Runs[realviewer.KeyImages]
@@ -224,29 +223,17 @@ func TestTensorBoard_ImagesAreTheFiles(t *testing.T) {
 				}
 				want = append(want, text)
 			}
-			for tag, info := range tags[name] {
-				for sample := range info.Samples {
-					var images []struct{ Query string }
-					b.get(t, "/data/plugin/images/images", url.Values{"run": {name}, "tag": {tag}, "sample": {strconv.Itoa(sample)}}, &images)
-					for _, image := range images {
-						query, err := url.ParseQuery(image.Query)
-						if err != nil {
-							t.Fatal(err)
-						}
-						var got []byte
-						b.get(t, "/data/plugin/images/individualImage", query, &got)
-						at := slices.IndexFunc(want, func(w []byte) bool { return bytes.Equal(w, got) })
-						if at < 0 {
-							t.Errorf("%s: %s: %d bytes are no file of the run", name, tag, len(got))
-							continue
-						}
-						want = slices.Delete(want, at, at+1)
-						compared++
-					}
+			for _, got := range b.images(t, name) {
+				at := slices.IndexFunc(want, func(w []byte) bool { return bytes.Equal(w, got) })
+				if at < 0 {
+					t.Errorf("%s: %d bytes are no file of the run", name, len(got))
+					continue
 				}
+				want = slices.Delete(want, at, at+1)
+				compared++
 			}
 			if len(want) > 0 {
-				t.Errorf("%s: %d images are not shown; the tags are %v", name, len(want), tags[name])
+				t.Errorf("%s: %d images are not shown", name, len(want))
 			}
 		}
 		if compared < 4 {
@@ -254,6 +241,32 @@ func TestTensorBoard_ImagesAreTheFiles(t *testing.T) {
 		}
 	})
 }
+
+// images are the contents of all images of a run, by tag, sample and step.
+func (b *tensorBoard) images(t *testing.T, run string) (contents [][]byte) {
+	t.Helper()
+	var tags map[string]map[string]struct{ Samples int }
+	b.get(t, "/data/plugin/images/tags", nil, &tags)
+	for _, tag := range slices.Sorted(maps.Keys(tags[run])) {
+		for sample := range tags[run][tag].Samples {
+			var images []struct{ Query string }
+			b.get(t, "/data/plugin/images/images", url.Values{"run": {run}, "tag": {tag}, "sample": {strconv.Itoa(sample)}}, &images)
+			for _, image := range images {
+				query, err := url.ParseQuery(image.Query)
+				if err != nil {
+					t.Fatal(err)
+				}
+				var content []byte
+				b.get(t, "/data/plugin/images/individualImage", query, &content)
+				contents = append(contents, content)
+			}
+		}
+	}
+	return contents
+}
+
+// allSessions is the request for all runs that HParams makes.
+const allSessions = `{"experimentName": "", "allowedStatuses": ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING"], "colParams": [], "startIndex": 0, "sliceSize": 1000}`
 
 // TestTensorBoard_HParamsAreConfigurationSummaryAndStatus compares every session, and
 // that HParams does not fail for steps that it cannot have.
@@ -269,8 +282,7 @@ func TestTensorBoard_HParamsAreConfigurationSummaryAndStatus(t *testing.T) {
 				HParams map[string]any `json:"hparams"`
 			}
 		}
-		const request = `{"experimentName": "", "allowedStatuses": ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING"], "colParams": [], "startIndex": 0, "sliceSize": 1000}`
-		if err := b.post(t, "/data/plugin/hparams/session_groups", "application/json", request, &page); err != nil {
+		if err := b.post(t, "/data/plugin/hparams/session_groups", "application/json", allSessions, &page); err != nil {
 			t.Fatal(err)
 		}
 		compared := 0

@@ -31,6 +31,9 @@ type View struct {
 	Images []eventlog.Media
 	// ReadTime is when the read started; nothing later is included.
 	ReadTime time.Time
+	// Checkpoint is how far the event file was read, the zero one of a merged table. The
+	// bytes in it are valid as long as the View.
+	Checkpoint runsource.Checkpoint
 }
 
 // Summary is the common interface of a table and a digest.
@@ -147,6 +150,7 @@ func (r *run) refreshView() {
 	counts.LinesWithoutStep += uint64(r.merged.info.RowsWithoutStep) //nolint:gosec // a count; one of the two is 0
 	counts.Excess.Add(r.merged.excess)
 	r.view.Counts = counts
+	r.view.Checkpoint = r.checkpoint
 }
 
 // bytes estimates the run's memory. Only the update may call it.

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
 // imageLine is an image event; a step of null is none.
@@ -68,6 +70,93 @@ func TestIndex_SteadyReadsEndedRunsOnce(t *testing.T) {
 	l.settle(t)
 	if n := l.reads.Load() - before; n != 0 {
 		t.Errorf("%d files were read again", n)
+	}
+}
+
+// TestIndex_SteadyReadsPointsInTheSameRead: the cache of parsed runs has them without another
+// request, and the records are those of other lookups, also of runs that are not in order or
+// too large for the cache.
+func TestIndex_SteadyReadsPointsInTheSameRead(t *testing.T) {
+	l := newLab(t, demotest.Gen07, "")
+	ids := []string{
+		l.AddRun(demotest.Run{Path: "p", Status: "finished", Events: append(events(1, 50), imageLine("a", "3")...)}),
+		l.AddRun(demotest.Run{Path: "q", Status: "finished", Events: append(events(9, 20), events(1, 5)...)}),
+		l.AddRun(demotest.Run{Path: "r", Status: "finished"}),
+	}
+	start := time.Now()
+	got := l.lookup(t, PartMetrics, Steady).Records
+	for _, id := range ids {
+		key := runsource.Key{Viewer: "v", RunID: id}
+		err := l.config.Cache.ReadSince(t.Context(), key, runsource.Run{Client: l.fleet.Client, Key: key}, start, func(v *runcache.View) error {
+			if rows := v.Table.Rows(); rows == 0 && id != ids[2] {
+				t.Errorf("%s has no points", id)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	if n := l.reads.Load(); n != 3 {
+		t.Errorf("%d reads of 3 files", n)
+	}
+	compare := func(what string, got, want []*Record) {
+		t.Helper()
+		for i := range want {
+			if !slices.EqualFunc(got[i].Metrics, want[i].Metrics, func(a, b Metric) bool { return fmt.Sprint(a) == fmt.Sprint(b) }) || !slices.Equal(got[i].images, want[i].images) {
+				t.Errorf("%s, run %d: got %+v, want %+v", what, i, got[i], want[i])
+			}
+			if got[i].mark.offset != want[i].mark.offset && !want[i].unordered || got[i].Origin != want[i].Origin {
+				t.Errorf("%s, run %d: read up to %d, want %d", what, i, got[i].mark.offset, want[i].mark.offset)
+			}
+		}
+	}
+	l.restart(t)
+	want := l.lookup(t, PartMetrics, Wait).Records
+	compare("held", got, want)
+
+	small := runcache.New(runcache.Config{MaxBytes: 1})
+	defer small.Close()
+	l.config.Cache = small
+	l.restart(t)
+	defer l.index.Close() // before the cache
+	compare("too large", l.lookup(t, PartMetrics, Steady).Records, want)
+}
+
+// TestIndex_SteadyTakesNoOlderTable of a run that has ended since: it would never be read again.
+func TestIndex_SteadyTakesNoOlderTable(t *testing.T) {
+	l := newLab(t, demotest.Gen05, "")
+	id := l.AddRun(demotest.Run{Project: "p", Status: "running", Events: events(1, 4)})
+	key := runsource.Key{Viewer: "v", RunID: id}
+	read := func(*runcache.View) error { return nil }
+	if err := l.config.Cache.Read(t.Context(), key, runsource.Run{Client: l.fleet.Client, Key: key}, read); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(l.AppendEvents(id, events(4, 10)), l.SetStatus(id, "finished")); err != nil {
+		t.Fatal(err)
+	}
+	if got := lossOf(t, l.lookup(t, PartMetrics, Steady).Records[0]); got.Count != 9 {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// TestIndex_SteadyFollowsARunThatGoesOn: one that was listed as ended for a moment, and grows.
+func TestIndex_SteadyFollowsARunThatGoesOn(t *testing.T) {
+	l := newLab(t, demotest.Gen07, "")
+	id := l.AddRun(demotest.Run{Path: "p", Status: "finished", Events: events(1, 4)})
+	l.lookup(t, PartMetrics, Steady)
+	if err := errors.Join(l.SetStatus(id, "running"), l.AppendEvents(id, events(4, 8))); err != nil {
+		t.Fatal(err)
+	}
+	l.skew.Add(int64(time.Hour))
+	before := l.bytes.Load()
+	l.lookup(t, PartMetrics, Steady)
+	l.settle(t)
+	if got := lossOf(t, l.lookup(t, PartMetrics, Steady).Records[0]); got.Count != 7 {
+		t.Errorf("got %+v", got)
+	}
+	if n := l.bytes.Load() - before; n >= int64(len(events(1, 8))+len(events(1, 4))) {
+		t.Errorf("%d bytes were read: the log anew", n)
 	}
 }
 

@@ -25,6 +25,9 @@ type runReader struct {
 	gate  *cpugate.Gate
 	names func(string) string
 	now   func() time.Time
+	// parsed says that the caller goes on to read the points of the run: of a log that was
+	// never read the cache of parsed runs gets them in the same read.
+	parsed bool
 	// record is what is known so far, and what the caller gets.
 	record Record
 }
@@ -92,7 +95,12 @@ func (r *runReader) setEnded() {
 func (r *runReader) readMetrics(ctx context.Context, moved bool) error {
 	at := r.now()
 	if r.record.unordered {
-		return r.readCached(ctx, at)
+		return r.readCached(ctx)
+	}
+	if r.parsed && r.record.mark.offset == 0 {
+		if err := r.readParsed(ctx, at); !errors.Is(err, errNotHeld) {
+			return err
+		}
 	}
 	err := r.readLog(ctx, moved)
 	if errors.Is(err, runsource.ErrLogReplaced) {
@@ -101,7 +109,7 @@ func (r *runReader) readMetrics(ctx context.Context, moved bool) error {
 	}
 	switch {
 	case errors.Is(err, errUnordered):
-		return r.readCached(ctx, at)
+		return r.readCached(ctx)
 	case errors.Is(err, runsource.ErrNotServed):
 		err = r.readTable(ctx)
 	}
@@ -211,20 +219,36 @@ func (r *runReader) finish(ctx context.Context, next *runsource.Checkpoint, rest
 	return nil
 }
 
-// readCached sums up the run as the cache of parsed runs has it.
-func (r *runReader) readCached(ctx context.Context, at time.Time) error {
-	err := r.cache.Read(ctx, r.src.Key, r.src, func(v *runcache.View) (err error) {
-		r.record.Origin, at = v.Origin, v.ReadTime
-		r.record.images = imagesOf(v.Images, r.names)
-		r.record.Metrics, err = ofTable(v.Table, v.Origin == runsource.FromMergedTable, r.names)
-		return err
-	})
-	if err != nil {
-		return err
+// readCached sums up a run whose steps are not in order, as the cache of parsed runs has it.
+func (r *runReader) readCached(ctx context.Context) error {
+	err := r.cache.Read(ctx, r.src.Key, r.src, r.sumUp)
+	if err == nil {
+		r.record.unordered, r.record.mark = true, mark{}
 	}
-	r.record.unordered, r.record.mark = true, mark{}
-	r.record.setRead(PartMetrics, at)
-	return nil
+	return err
+}
+
+// errNotHeld says that the cache of parsed runs does not have the run as it is now.
+var errNotHeld = errors.New("the run is not held")
+
+// readParsed reads a run into the cache of parsed runs and sums it up there. A run that is
+// too large has no table there, and a table that cost its Viewer much may be an older one.
+func (r *runReader) readParsed(ctx context.Context, now time.Time) error {
+	return r.cache.ReadAny(ctx, r.src.Key, r.src, func(v *runcache.View) error {
+		if v.Table == nil || v.ReadTime.Before(now) {
+			return errNotHeld
+		}
+		return r.sumUp(v)
+	})
+}
+
+// sumUp takes what the cache of parsed runs has.
+func (r *runReader) sumUp(v *runcache.View) (err error) {
+	r.record.Origin, r.record.images = v.Origin, imagesOf(v.Images, r.names)
+	r.record.mark, r.record.headChecked = markOf(&v.Checkpoint, mark{}), r.now().UnixNano()
+	r.record.setRead(PartMetrics, v.ReadTime)
+	r.record.Metrics, err = ofTable(v.Table, v.Origin == runsource.FromMergedTable, r.names)
+	return err
 }
 
 // readTable sums up the merged table, which comes by ascending steps.

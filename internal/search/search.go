@@ -179,7 +179,8 @@ const (
 	// Steady is Wait for callers that ask often, and not for what only changes while a
 	// run runs. What is known of a run that has ended is used without looking again until
 	// the list says another thing of it, and then waited for. What is known of one that
-	// runs is refreshed behind at growing intervals.
+	// runs is refreshed behind at growing intervals. A run that was never read is read
+	// into the cache of parsed runs, for these callers go on to read its points.
 	Steady
 	// Again is Wait for what is known, too: the files are to pass by once more.
 	Again
@@ -243,6 +244,7 @@ func (x *Index) begin(runs []Run, parts Parts, mode Mode, res *Result) (waits []
 			res.Errs[i] = e.err
 		default:
 			j := v.enqueue(run, e, parts, mode != Known)
+			j.parsed = j.parsed || mode == Steady
 			if res.Errs[i] = ErrNotYet; mode == Wait || mode == Steady {
 				waits = append(waits, wait{i, j})
 			}

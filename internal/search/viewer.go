@@ -57,6 +57,7 @@ type job struct {
 	callers int // that want it now; without any it is background work
 	taken   bool
 	single  bool          // it is not read in an archive
+	parsed  bool          // its points are wanted, too
 	done    chan struct{} // closed when record and err are set
 	record  *Record
 	err     error
@@ -98,7 +99,7 @@ func (e *entry) isFresh(run *Run, parts Parts, mode Mode, now time.Time) bool {
 	readAt := time.Unix(0, r.oldest(parts))
 	maxAge := endedAge
 	switch {
-	case mode == Steady && r.ended:
+	case mode == Steady && r.ended && runsource.IsTerminal(run.Listed.Status):
 		return true
 	case mode == Steady:
 		maxAge = min(steadyAge, max(minSteadyAge, readAt.Sub(run.Listed.CreatedTime.Time)))
@@ -284,7 +285,7 @@ func (v *viewer) reader(j *job) *runReader {
 	v.index.mu.Lock()
 	defer v.index.mu.Unlock()
 	return &runReader{
-		run: j.run, old: j.entry.record, cache: v.index.cfg.Cache, gate: v.index.cfg.Gate, names: v.index.names.share, now: v.index.now,
+		run: j.run, old: j.entry.record, parsed: j.parsed, cache: v.index.cfg.Cache, gate: v.index.cfg.Gate, names: v.index.names.share, now: v.index.now,
 		src: runsource.Run{Client: v.fleet.Client, Key: runsource.Key{Viewer: v.fleet.Name, RunID: j.run.Listed.ID}},
 	}
 }

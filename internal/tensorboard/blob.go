@@ -1,6 +1,7 @@
 package tensorboard
 
 import (
+	"bufio"
 	"encoding/base64"
 	"errors"
 	"io"
@@ -58,27 +59,20 @@ func (s *Server) ReadBlob(req *tensorboardpb.ReadBlobRequest, stream grpc.Server
 	if part.State == restclient.RunGone || part.State == restclient.FileAbsent {
 		return noImage(v, runID)
 	}
-	return sendBlob(part, stream)
+	out := bufio.NewWriterSize(blobWriter{stream}, blobPiece)
+	if _, err := io.Copy(out, part); err != nil {
+		return err
+	}
+	return out.Flush()
 }
 
-// sendBlob sends a file in pieces.
-func sendBlob(file io.Reader, stream grpc.ServerStreamingServer[tensorboardpb.ReadBlobResponse]) error {
-	for {
-		piece := make([]byte, blobPiece)
-		n, err := io.ReadFull(file, piece)
-		isEnd := err == io.EOF || err == io.ErrUnexpectedEOF // not wrapped: a body that was cut has it inside
-		if err != nil && !isEnd {
-			return err
-		}
-		if n > 0 {
-			if err := stream.Send(&tensorboardpb.ReadBlobResponse{Data: piece[:n]}); err != nil {
-				return err
-			}
-		}
-		if isEnd {
-			return nil
-		}
-	}
+// blobWriter sends what is written to it as a message.
+type blobWriter struct {
+	stream grpc.ServerStreamingServer[tensorboardpb.ReadBlobResponse]
+}
+
+func (w blobWriter) Write(piece []byte) (int, error) {
+	return len(piece), w.stream.Send(&tensorboardpb.ReadBlobResponse{Data: piece})
 }
 
 func noImage(v *fleet.Viewer, runID string) error {

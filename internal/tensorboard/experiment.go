@@ -5,7 +5,6 @@ import (
 	"context"
 	"slices"
 	"strings"
-	"time"
 
 	tensorboardpb "github.com/runicorn-grpc/runicorn-grpc/gen/tensorboard/data"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
@@ -25,20 +24,13 @@ func (s *Server) GetExperiment(ctx context.Context, req *tensorboardpb.GetExperi
 		if len(l.missing) > 0 {
 			out.Description = "Left out: " + strings.Join(l.missing, "; ")
 		}
-		if len(l.runs) > 0 {
-			oldest := slices.MinFunc(l.runs, func(a, b *run) int { return age(a).Compare(age(b)) })
-			out.CreationTime = convert.Time(oldest.Listed.CreatedTime.Time)
+		for _, r := range slices.Backward(l.runs) { // the oldest first, but for those of unknown times
+			if out.CreationTime = convert.Time(r.Listed.CreatedTime.Time); out.CreationTime != nil {
+				break
+			}
 		}
 		return out, nil
 	})
-}
-
-// age is when a run began; unknown times are last.
-func age(r *run) time.Time {
-	if r.Listed.CreatedTime.IsZero() {
-		return time.Unix(1<<40, 0)
-	}
-	return r.Listed.CreatedTime.Time
 }
 
 // ListPlugins names the dashboards that can have something to show. They are always the

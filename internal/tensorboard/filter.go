@@ -1,6 +1,8 @@
 package tensorboard
 
 import (
+	"google.golang.org/protobuf/proto"
+
 	tensorboardpb "github.com/runicorn-grpc/runicorn-grpc/gen/tensorboard/data"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 )
@@ -40,31 +42,31 @@ func (l *listing) selectRuns(f *tensorboardpb.RunTagFilter) []*run {
 
 // question is what the requests of all lists and reads have in common.
 type question interface {
+	proto.Message
 	GetExperimentId() string
 	GetPluginFilter() *tensorboardpb.PluginFilter
 	GetRunTagFilter() *tensorboardpb.RunTagFilter
 }
 
-// check refuses a question that TensorBoard's own provider refuses.
-func check(q question) error {
+// check refuses a question that TensorBoard's own provider refuses, and says how many points
+// of each run and tag are wanted: none for a list.
+func check(q question) (numPoints int, err error) {
 	if q.GetPluginFilter().GetPluginName() == "" {
-		return apierr.Invalid("plugin_filter.plugin_name", "must name a plugin, such as %s", pluginScalars)
+		return 0, apierr.Invalid("plugin_filter.plugin_name", "must name a plugin, such as %s", pluginScalars)
 	}
-	if r, ok := q.(interface {
+	read, ok := q.(interface {
 		GetDownsample() *tensorboardpb.Downsample
-	}); ok {
-		switch {
-		case r.GetDownsample() == nil:
-			return apierr.Invalid("downsample", "must be set")
-		case r.GetDownsample().GetNumPoints() < 0:
-			return apierr.Invalid("downsample.num_points", "must not be negative")
-		}
+	})
+	switch {
+	case !ok:
+		return 0, nil
+	case read.GetDownsample() == nil:
+		return 0, apierr.Invalid("downsample", "must be set")
+	case read.GetDownsample().GetNumPoints() < 0:
+		return 0, apierr.Invalid("downsample.num_points", "must not be negative")
 	}
-	return nil
+	return int(min(read.GetDownsample().GetNumPoints(), maxPoints)), nil
 }
 
 // maxPoints bounds the points of one run and tag.
 const maxPoints = 100_000
-
-// pointsOf is how many points a question wants of each run and tag.
-func pointsOf(d *tensorboardpb.Downsample) int { return int(min(d.GetNumPoints(), maxPoints)) }

@@ -48,7 +48,7 @@ func (s *Server) listHParams(ctx context.Context, req *tensorboardpb.ListTensors
 			content *tensorboardpb.HyperparameterContent
 		}{
 			{startTag, &tensorboardpb.HyperparameterContent{Data: &tensorboardpb.HyperparameterContent_SessionStartInfo{SessionStartInfo: start}}},
-			{endTag, &tensorboardpb.HyperparameterContent{Data: &tensorboardpb.HyperparameterContent_SessionEndInfo{SessionEndInfo: sessionEnd(r, records[i])}}},
+			{endTag, &tensorboardpb.HyperparameterContent{Data: &tensorboardpb.HyperparameterContent_SessionEndInfo{SessionEndInfo: sessionEnd(r)}}},
 		} {
 			if !wanted.has(t.name) {
 				continue
@@ -71,9 +71,6 @@ func (s *Server) listHParams(ctx context.Context, req *tensorboardpb.ListTensors
 // sessionStart has the configuration and the summary of a run.
 func sessionStart(r *run, rec *search.Record) *tensorboardpb.SessionStart {
 	start := &tensorboardpb.SessionStart{Hparams: map[string]*structpb.Value{}, StartTimeSecs: r.created()}
-	if !rec.Start.IsZero() {
-		start.StartTimeSecs = float64(rec.Start.UnixMicro()) / 1e6
-	}
 	for name, v := range rec.Params {
 		name = convert.Text(name)
 		if start.Hparams[name] != nil {
@@ -113,11 +110,8 @@ var sessionStates = map[runicornapiv1.ExperimentStatus]tensorboardpb.SessionStat
 	runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_INTERRUPTED: tensorboardpb.SessionStatus_SESSION_STATUS_FAILURE,
 }
 
-// sessionEnd has how a run ended, or goes.
-func sessionEnd(r *run, rec *search.Record) *tensorboardpb.SessionEnd {
-	end := &tensorboardpb.SessionEnd{Status: sessionStates[convert.Status(r.Listed.Status.Value)]}
-	if r.isEnded() && !rec.End.IsZero() {
-		end.EndTimeSecs = float64(rec.End.UnixMicro()) / 1e6
-	}
-	return end
+// sessionEnd has how a run ended, or goes. TensorBoard does not show when, which would cost
+// a request for each run.
+func sessionEnd(r *run) *tensorboardpb.SessionEnd {
+	return &tensorboardpb.SessionEnd{Status: sessionStates[convert.Status(r.Listed.Status.Value)]}
 }

@@ -27,14 +27,7 @@ const placeholders = 2
 
 // ListBlobSequences lists the keys of images.
 func (s *Server) ListBlobSequences(ctx context.Context, req *tensorboardpb.ListBlobSequencesRequest) (*tensorboardpb.ListBlobSequencesResponse, error) {
-	if err := check(req); err != nil || req.GetPluginFilter().GetPluginName() != pluginImages {
-		return &tensorboardpb.ListBlobSequencesResponse{}, err
-	}
-	return share(ctx, s, req, func(ctx context.Context, req *tensorboardpb.ListBlobSequencesRequest) (*tensorboardpb.ListBlobSequencesResponse, error) {
-		runs, err := s.ask(ctx, images, req, 0)
-		if err != nil {
-			return nil, err
-		}
+	return answer(ctx, s, images, req, func(runs []runTags) *tensorboardpb.ListBlobSequencesResponse {
 		out, about := &tensorboardpb.ListBlobSequencesResponse{}, summary(pluginImages, tensorboardpb.DataClass_DATA_CLASS_BLOB_SEQUENCE, nil)
 		for _, r := range runs {
 			entry := &tensorboardpb.BlobSequenceRunEntry{RunName: r.name}
@@ -46,33 +39,23 @@ func (s *Server) ListBlobSequences(ctx context.Context, req *tensorboardpb.ListB
 			}
 			out.Runs = append(out.Runs, entry)
 		}
-		return out, nil
+		return out
 	})
 }
 
 // ReadBlobSequences reads which images there are.
 func (s *Server) ReadBlobSequences(ctx context.Context, req *tensorboardpb.ReadBlobSequencesRequest) (*tensorboardpb.ReadBlobSequencesResponse, error) {
-	if err := check(req); err != nil || req.GetPluginFilter().GetPluginName() != pluginImages {
-		return &tensorboardpb.ReadBlobSequencesResponse{}, err
-	}
-	return share(ctx, s, req, func(ctx context.Context, req *tensorboardpb.ReadBlobSequencesRequest) (*tensorboardpb.ReadBlobSequencesResponse, error) {
-		runs, err := s.ask(ctx, images, req, pointsOf(req.GetDownsample()))
-		if err != nil {
-			return nil, err
-		}
+	return answer(ctx, s, images, req, func(runs []runTags) *tensorboardpb.ReadBlobSequencesResponse {
 		out := &tensorboardpb.ReadBlobSequencesResponse{}
 		for _, r := range runs {
 			data := &tensorboardpb.BlobSequenceRunData{RunName: r.name}
 			for i := range r.tags {
-				sequences := r.tags[i].blobs
-				if sequences == nil {
-					sequences = &tensorboardpb.BlobSequenceData{}
-				}
+				sequences := cmp.Or(r.tags[i].blobs, &tensorboardpb.BlobSequenceData{})
 				data.Tags = append(data.Tags, &tensorboardpb.BlobSequenceTagData{TagName: r.tags[i].name, Data: sequences})
 			}
 			out.Runs = append(out.Runs, data)
 		}
-		return out, nil
+		return out
 	})
 }
 

@@ -2,11 +2,8 @@ package tensorboard
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	tensorboardpb "github.com/runicorn-grpc/runicorn-grpc/gen/tensorboard/data"
@@ -24,36 +21,6 @@ const (
 	// maxLog bounds what is shown of them, in bytes.
 	maxLog = 256 << 10
 )
-
-// askTexts adds the logs of the runs to what the plugin of texts has.
-func (s *Server) askTexts(ctx context.Context, q question, numPoints int) ([]runTags, error) {
-	withTexts, err := s.ask(ctx, texts, q, numPoints)
-	if err != nil || !wantsLogs(q.GetRunTagFilter()) {
-		return withTexts, err
-	}
-	l, err := s.list(ctx, q.GetExperimentId())
-	if err != nil {
-		return nil, err
-	}
-	known := make(map[string][]tag, len(withTexts))
-	for _, r := range withTexts {
-		known[r.name] = r.tags
-	}
-	runs := l.selectRuns(q.GetRunTagFilter())
-	out := make([]runTags, len(runs))
-	var g errgroup.Group
-	g.SetLimit(parallelReads)
-	for i, r := range runs {
-		g.Go(func() error {
-			log := s.log(ctx, r, numPoints)
-			out[i] = runTags{r, append([]tag{log}, known[r.name]...)}
-			return nil
-		})
-	}
-	return out, errors.Join(g.Wait(), ctx.Err())
-}
-
-func wantsLogs(f *tensorboardpb.RunTagFilter) bool { return namesOf(f.GetTags()).has(logTag) }
 
 // log is the tag of a run's log. Every run has it; whether there is a log shows when it is
 // read.

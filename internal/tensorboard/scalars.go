@@ -23,14 +23,7 @@ var scalars = &plugin{
 
 // ListScalars lists the metrics that have numbers or booleans.
 func (s *Server) ListScalars(ctx context.Context, req *tensorboardpb.ListScalarsRequest) (*tensorboardpb.ListScalarsResponse, error) {
-	if err := check(req); err != nil || req.GetPluginFilter().GetPluginName() != pluginScalars {
-		return &tensorboardpb.ListScalarsResponse{}, err
-	}
-	return share(ctx, s, req, func(ctx context.Context, req *tensorboardpb.ListScalarsRequest) (*tensorboardpb.ListScalarsResponse, error) {
-		runs, err := s.ask(ctx, scalars, req, 0)
-		if err != nil {
-			return nil, err
-		}
+	return answer(ctx, s, scalars, req, func(runs []runTags) *tensorboardpb.ListScalarsResponse {
 		out, about := &tensorboardpb.ListScalarsResponse{}, summary(pluginScalars, tensorboardpb.DataClass_DATA_CLASS_SCALAR, nil)
 		for _, r := range runs {
 			entry := &tensorboardpb.ScalarRunEntry{RunName: r.name}
@@ -42,37 +35,26 @@ func (s *Server) ListScalars(ctx context.Context, req *tensorboardpb.ListScalars
 			}
 			out.Runs = append(out.Runs, entry)
 		}
-		return out, nil
+		return out
 	})
 }
 
 // ReadScalars reads the points of metrics.
 func (s *Server) ReadScalars(ctx context.Context, req *tensorboardpb.ReadScalarsRequest) (*tensorboardpb.ReadScalarsResponse, error) {
-	if err := check(req); err != nil || req.GetPluginFilter().GetPluginName() != pluginScalars {
-		return &tensorboardpb.ReadScalarsResponse{}, err
-	}
-	return share(ctx, s, req, func(ctx context.Context, req *tensorboardpb.ReadScalarsRequest) (*tensorboardpb.ReadScalarsResponse, error) {
-		numPoints := pointsOf(req.GetDownsample())
-		runs, err := s.ask(ctx, scalars, req, numPoints)
-		if err != nil {
-			return nil, err
-		}
+	return answer(ctx, s, scalars, req, func(runs []runTags) *tensorboardpb.ReadScalarsResponse {
 		out := &tensorboardpb.ReadScalarsResponse{}
 		for _, r := range runs {
 			data := &tensorboardpb.ScalarRunData{RunName: r.name}
 			for i := range r.tags {
 				points := r.tags[i].scalars
-				if numPoints == 0 {
-					points = nil
-				}
-				if points == nil {
+				if points == nil || req.GetDownsample().GetNumPoints() == 0 {
 					points = &tensorboardpb.ScalarData{}
 				}
 				data.Tags = append(data.Tags, &tensorboardpb.ScalarTagData{TagName: r.tags[i].name, Data: points})
 			}
 			out.Runs = append(out.Runs, data)
 		}
-		return out, nil
+		return out
 	})
 }
 

@@ -47,15 +47,20 @@ func (s *store) get(key storeKey, version uint64, now time.Time) (stored, bool) 
 func (s *store) put(key storeKey, v stored) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if old, ok := s.kept.Get(key); ok {
-		s.bytes -= old.bytes(key)
-	}
+	s.remove(key)
 	s.kept.Put(key, v)
 	s.bytes += v.bytes(key)
-	for key, v := range s.kept.Oldest {
+	for key := range s.kept.Oldest {
 		if s.bytes <= s.maxBytes {
 			return
 		}
+		s.remove(key)
+	}
+}
+
+// remove forgets what there is of a key. Called with mu held.
+func (s *store) remove(key storeKey) {
+	if v, ok := s.kept.Get(key); ok {
 		s.kept.Remove(key)
 		s.bytes -= v.bytes(key)
 	}
@@ -85,11 +90,7 @@ func (s *store) seenEnded(r *run) time.Time {
 // forgetEnded forgets that a run has ended: 0.5.3 says so of a running one for a moment,
 // while the SDK writes its status.
 func (s *store) forgetEnded(r *run) {
-	key := storeKey{viewer: r.Viewer.Name, runID: r.Listed.ID}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if v, ok := s.kept.Get(key); ok {
-		s.bytes -= v.bytes(key)
-		s.kept.Remove(key)
-	}
+	s.remove(storeKey{viewer: r.Viewer.Name, runID: r.Listed.ID})
 }

@@ -48,6 +48,8 @@ type plugin struct {
 	// read makes the tags of a parsed run. It may leave out tags that are not wanted
 	// where it would have to hold too much, and says so.
 	read func(v *runcache.View, r *run, numPoints int, wanted names) (tags []tag, isPart bool, err error)
+	// hasLogs says that the logs of runs are tags of it.
+	hasLogs bool
 }
 
 // runTags is the tags of one run.
@@ -64,8 +66,21 @@ const (
 	maxAge = 3 * time.Second
 )
 
-// ask answers a list or a read: the wanted tags of each run that has any. Runs that cannot
-// be read are left out.
+// answer answers a list or a read with what build makes of the runs. Of plugins that have
+// no data there it has nothing.
+func answer[Req question, Resp proto.Message](ctx context.Context, s *Server, p *plugin, req Req, build func([]runTags) Resp) (Resp, error) {
+	numPoints, err := check(req)
+	if err != nil || req.GetPluginFilter().GetPluginName() != p.name {
+		return build(nil), err
+	}
+	return share(ctx, s, req, func(ctx context.Context, req Req) (Resp, error) {
+		runs, err := s.ask(ctx, p, req, numPoints)
+		return build(runs), err
+	})
+}
+
+// ask returns the wanted tags of each run that has any. Runs that cannot be read are left
+// out.
 func (s *Server) ask(ctx context.Context, p *plugin, q question, numPoints int) ([]runTags, error) {
 	l, err := s.list(ctx, q.GetExperimentId())
 	if err != nil {
@@ -81,21 +96,27 @@ func (s *Server) ask(ctx context.Context, p *plugin, q question, numPoints int) 
 		return nil, err
 	}
 	numPoints = fit(known, numPoints)
-	out := make([]runTags, len(runs))
+	out, wantsLogs := make([]runTags, len(runs)), p.hasLogs && wanted.has(logTag)
 	var g errgroup.Group
 	g.SetLimit(parallelReads)
 	early, cancel := target.WithMargin(ctx)
 	defer cancel()
 	for i, r := range runs {
 		out[i].run = r
-		if tags, ok := known[r]; ok && (len(tags) == 0 || p.answers(numPoints)) {
+		tags, ok := known[r]
+		isKnown := ok && (len(tags) == 0 || p.answers(numPoints))
+		if isKnown && !wantsLogs {
 			out[i].tags = tags
 			continue
 		}
 		g.Go(func() error {
-			if tags, err := s.tags(early, p, r, numPoints, wanted); err == nil {
-				out[i].tags = tags // a run that cannot be read is left out
+			if !isKnown {
+				tags, _ = s.tags(early, p, r, numPoints, wanted) // a run that cannot be read has none
 			}
+			if wantsLogs {
+				tags = append([]tag{s.log(ctx, r, numPoints)}, tags...)
+			}
+			out[i].tags = tags
 			return nil
 		})
 	}
@@ -122,19 +143,22 @@ func (s *Server) known(ctx context.Context, p *plugin, runs []*run, wanted names
 	return known, nil
 }
 
-// allParts is what is looked up of a run, whatever is asked for: a page asks for all of it,
-// and an archive of many runs has it all.
-const allParts = search.PartMetrics | search.PartTimes | search.PartSummary | search.PartConfig
-
-// records looks runs up in the search index. Those that cannot be read are nil.
+// records looks runs up in the search index. Those that cannot be read are nil. All of a run
+// is looked up, whatever is asked for: a page asks for all of it, and an archive of many runs
+// has it all. The summaries come first, since one request has those of all runs of a path.
 func (s *Server) records(ctx context.Context, runs []*run) ([]*search.Record, error) {
 	lookup := make([]search.Run, len(runs))
 	for i, r := range runs {
-		lookup[i] = r.Run
+		if lookup[i] = r.Run; r.isEnded() {
+			s.store.seenEnded(r) // points that the index reads now need not be read again
+		}
 	}
 	early, cancel := target.WithMargin(ctx)
 	defer cancel()
-	res, err := s.index.Lookup(early, lookup, allParts, search.Steady)
+	if _, err := s.index.Lookup(early, lookup, search.PartSummary, search.Steady); err != nil {
+		return nil, err
+	}
+	res, err := s.index.Lookup(early, lookup, search.PartMetrics|search.PartConfig, search.Steady)
 	if err := errors.Join(err, ctx.Err()); err != nil {
 		return nil, err
 	}

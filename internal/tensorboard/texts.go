@@ -1,6 +1,7 @@
 package tensorboard
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -15,6 +16,7 @@ import (
 // text is logged with every step, and would fill the dashboard.
 var texts = &plugin{
 	name:    pluginText,
+	hasLogs: true,
 	known:   knownTexts,
 	answers: func(numPoints int) bool { return numPoints == 0 },
 	read:    readTexts,
@@ -22,61 +24,38 @@ var texts = &plugin{
 
 // ListTensors lists texts, with the logs of runs, or has the hyperparameters.
 func (s *Server) ListTensors(ctx context.Context, req *tensorboardpb.ListTensorsRequest) (*tensorboardpb.ListTensorsResponse, error) {
-	if err := check(req); err != nil {
-		return nil, err
-	}
-	switch req.GetPluginFilter().GetPluginName() {
-	case pluginText:
-		return share(ctx, s, req, s.listTexts)
-	case pluginHParams:
+	if req.GetPluginFilter().GetPluginName() == pluginHParams {
 		return share(ctx, s, req, s.listHParams)
 	}
-	return &tensorboardpb.ListTensorsResponse{}, nil
-}
-
-func (s *Server) listTexts(ctx context.Context, req *tensorboardpb.ListTensorsRequest) (*tensorboardpb.ListTensorsResponse, error) {
-	runs, err := s.askTexts(ctx, req, 0)
-	if err != nil {
-		return nil, err
-	}
-	out, about := &tensorboardpb.ListTensorsResponse{}, summary(pluginText, tensorboardpb.DataClass_DATA_CLASS_TENSOR, nil)
-	for _, r := range runs {
-		entry := &tensorboardpb.TensorRunEntry{RunName: r.name}
-		for i := range r.tags {
-			t := &r.tags[i]
-			entry.Tags = append(entry.Tags, &tensorboardpb.TensorTagEntry{
-				TagName: t.name, Metadata: &tensorboardpb.TensorMetadata{MaxStep: t.step, MaxWallTime: t.time, SummaryMetadata: about},
-			})
+	return answer(ctx, s, texts, req, func(runs []runTags) *tensorboardpb.ListTensorsResponse {
+		out, about := &tensorboardpb.ListTensorsResponse{}, summary(pluginText, tensorboardpb.DataClass_DATA_CLASS_TENSOR, nil)
+		for _, r := range runs {
+			entry := &tensorboardpb.TensorRunEntry{RunName: r.name}
+			for i := range r.tags {
+				t := &r.tags[i]
+				entry.Tags = append(entry.Tags, &tensorboardpb.TensorTagEntry{
+					TagName: t.name, Metadata: &tensorboardpb.TensorMetadata{MaxStep: t.step, MaxWallTime: t.time, SummaryMetadata: about},
+				})
+			}
+			out.Runs = append(out.Runs, entry)
 		}
-		out.Runs = append(out.Runs, entry)
-	}
-	return out, nil
+		return out
+	})
 }
 
 // ReadTensors reads texts, and the ends of logs.
 func (s *Server) ReadTensors(ctx context.Context, req *tensorboardpb.ReadTensorsRequest) (*tensorboardpb.ReadTensorsResponse, error) {
-	if err := check(req); err != nil || req.GetPluginFilter().GetPluginName() != pluginText {
-		return &tensorboardpb.ReadTensorsResponse{}, err
-	}
-	return share(ctx, s, req, func(ctx context.Context, req *tensorboardpb.ReadTensorsRequest) (*tensorboardpb.ReadTensorsResponse, error) {
-		numPoints := pointsOf(req.GetDownsample())
-		runs, err := s.askTexts(ctx, req, numPoints)
-		if err != nil {
-			return nil, err
-		}
+	return answer(ctx, s, texts, req, func(runs []runTags) *tensorboardpb.ReadTensorsResponse {
 		out := &tensorboardpb.ReadTensorsResponse{}
 		for _, r := range runs {
 			data := &tensorboardpb.TensorRunData{RunName: r.name}
 			for i := range r.tags {
-				points := r.tags[i].tensors
-				if points == nil {
-					points = &tensorboardpb.TensorData{}
-				}
+				points := cmp.Or(r.tags[i].tensors, &tensorboardpb.TensorData{})
 				data.Tags = append(data.Tags, &tensorboardpb.TensorTagData{TagName: r.tags[i].name, Data: points})
 			}
 			out.Runs = append(out.Runs, data)
 		}
-		return out, nil
+		return out
 	})
 }
 

@@ -1,6 +1,9 @@
 """Reads runs over Arrow Flight as any pyarrow program would, and checks them.
 
 read_flight.py tables GRPC HTTP VIEWER RUN...  every table against the Parquet export
+read_flight.py large GRPC HTTP VIEWER RUN FILE a large table in pyarrow, DuckDB and polars,
+                                               and in a file of another client, against
+                                               the Parquet export
 read_flight.py tail GRPC RUN                   a live tail with a resume in the middle;
                                                prints "following", at its end the points
 read_flight.py refused GRPC RUN TOKEN          calls without a token, and with one
@@ -45,6 +48,28 @@ def tables(grpc, http, viewer, *runs):
         wide = client.do_get(described.endpoints[0].ticket).read_all()
         assert described.schema == wide.schema, (described.schema, wide.schema)
         assert client.get_schema(fl.FlightDescriptor.for_path(viewer, run)).schema == wide.schema
+
+
+def large(grpc, http, viewer, run, written):
+    import duckdb
+    import polars
+
+    client = fl.connect("grpc://" + grpc)
+    request = ticket(export={"viewer": viewer, "run_id": run})
+    query = urllib.parse.urlencode({"format": "EXPORT_FORMAT_PARQUET", "viewer": viewer})
+    with urllib.request.urlopen(f"http://{http}/v1/experiments/{run}:export?{query}") as answer:
+        file = answer.read()
+    want = pq.read_table(io.BytesIO(file))
+    assert want.num_rows == 1_000_000 and want.num_columns == 7, want.schema
+    got = client.do_get(request).read_all()
+    same(got, want, run)
+    with pa.OSFile(written) as stream:
+        same(pa.ipc.open_stream(stream).read_all(), want, written)
+    frame = polars.from_arrow(client.do_get(request).read_all())
+    assert frame.equals(polars.read_parquet(io.BytesIO(file))), frame
+    flown = client.do_get(request).to_reader()  # DuckDB finds both by their names
+    difference = duckdb.sql("SELECT count(*) FROM ((SELECT * FROM flown) EXCEPT ALL (SELECT * FROM want))").fetchall()
+    assert difference == [(0,)], difference
 
 
 def follow(client, request, limit=None):
@@ -110,4 +135,4 @@ def refused(grpc, run, token):
 
 
 if __name__ == "__main__":
-    {"tables": tables, "tail": tail, "refused": refused}[sys.argv[1]](*sys.argv[2:])
+    {"tables": tables, "large": large, "tail": tail, "refused": refused}[sys.argv[1]](*sys.argv[2:])
