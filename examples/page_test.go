@@ -66,7 +66,7 @@ func TestPage_SendsTheToken(t *testing.T) {
 	wantRefused := func(why string) {
 		t.Helper()
 		b.until(fails + ` && document.getElementById("trouble").textContent.includes("` + why + `")`)
-		b.wantText("This server demands a token")
+		b.wantText("This server requires a token")
 		if n := b.eval(`document.querySelectorAll("#viewers li, #runs li, #legend li").length`); n != "0" {
 			t.Errorf("without a token the page has %s rows", n)
 		}

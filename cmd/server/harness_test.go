@@ -86,7 +86,7 @@ func startWith(t *testing.T, getenv func(string) string, args ...string) *proces
 	select {
 	case <-p.stdout.first:
 	case <-p.done:
-		t.Fatalf("the server ended at once with code %d:\n%s", p.code, p.stderr)
+		t.Fatalf("the server exited immediately with code %d:\n%s", p.code, p.stderr)
 	case <-time.After(testTimeout):
 		t.Fatal("the server did not start")
 	}

@@ -30,7 +30,7 @@ type exportCommand struct {
 	Runs   []string `arg:"" name:"run" help:"${run}"`
 	Output string   `short:"o" required:"" placeholder:"FILE" help:"Where to save it; in a folder under the name that the server gives."`
 	Format string   `enum:"parquet,arrow,csv,jsonl,json,zip,html,md," default:"" placeholder:"FORMAT" help:"${enum} By default what the name of the file ends with."`
-	Metric []string `short:"m" sep:"none" placeholder:"NAME" help:"Only this metric; may repeat."`
+	Metric []string `short:"m" sep:"none" placeholder:"NAME" help:"Only this metric; may be repeated."`
 	Long   bool     `help:"Of tables: a row for each point instead of one for each step."`
 }
 

@@ -11,7 +11,7 @@ import (
 
 type tailCommand struct {
 	Runs   []string `arg:"" name:"run" help:"${run}"`
-	Metric []string `short:"m" sep:"none" placeholder:"NAME" help:"Only this metric; may repeat."`
+	Metric []string `short:"m" sep:"none" placeholder:"NAME" help:"Only this metric; may be repeated."`
 	Now    bool     `help:"Leave out what was logged before."`
 }
 

@@ -49,7 +49,7 @@ func (viewersCommand) Run(a *app) error {
 
 type lsCommand struct {
 	Filter  string   `arg:"" optional:"" help:"What to list, such as 'status = RUNNING AND path:\"vision\"'; docs/search.md is the manual. Default: all."`
-	Metric  []string `short:"m" sep:"none" placeholder:"NAME" help:"Add a column with the last value of a metric; may repeat."`
+	Metric  []string `short:"m" sep:"none" placeholder:"NAME" help:"Add a column with the last value of a metric; may be repeated."`
 	OrderBy string   `placeholder:"FIELD" help:"Such as 'metrics.loss.min' or 'create_time desc', which is the default."`
 	Limit   int      `short:"n" placeholder:"N" help:"At most so many. Default: all."`
 	Viewer  string   `default:"-" placeholder:"NAME" help:"Of one Viewer only."`

@@ -38,7 +38,7 @@ func CheckID(field, id string) error {
 		return err
 	}
 	if strings.ContainsAny(id, `/\`) {
-		return &IDError{Field: field, Reason: "must not hold a slash or a backslash"}
+		return &IDError{Field: field, Reason: "must not contain a slash or a backslash"}
 	}
 	for before, plain := "", id; plain != before; before, plain = plain, unescapeOnce(plain) {
 		switch {

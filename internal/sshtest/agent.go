@@ -59,7 +59,7 @@ func (a *Agent) await(ctx context.Context) error {
 		select {
 		case <-tick.C:
 		case <-a.ended:
-			return errors.New("ssh-agent ended at once")
+			return errors.New("ssh-agent exited immediately")
 		case <-ctx.Done():
 			return fmt.Errorf("ssh-agent does not answer: %w", err)
 		}

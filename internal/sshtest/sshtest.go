@@ -159,7 +159,7 @@ func (s *Server) await(ctx context.Context) error {
 		select {
 		case <-tick.C:
 		case <-s.ended:
-			return fmt.Errorf("sshd ended at once:\n%s", s.Log())
+			return fmt.Errorf("sshd exited immediately:\n%s", s.Log())
 		case <-ctx.Done():
 			return fmt.Errorf("sshd does not answer: %w\n%s", ctx.Err(), s.Log())
 		}

@@ -39,7 +39,7 @@ function trouble(err) {
     viewersPoller.stop(); // until there is another token
     runsPoller.stop();
   }
-  byId("trouble").textContent = !err ? "" : needsToken ? `This server demands a token. ${hasToken() ? "The one given is not valid." : "Enter yours above."}` : err.message;
+  byId("trouble").textContent = !err ? "" : needsToken ? `This server requires a token. ${hasToken() ? "The one given is not valid." : "Enter yours above."}` : err.message;
   byId("trouble").hidden = !err;
 }
 

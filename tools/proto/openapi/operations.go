@@ -16,7 +16,7 @@ import (
 var errorStatuses = map[string]string{
 	"400": "INVALID_ARGUMENT, FAILED_PRECONDITION or OUT_OF_RANGE.", "401": "UNAUTHENTICATED.", "403": "PERMISSION_DENIED.",
 	"404": "NOT_FOUND.", "409": "ALREADY_EXISTS or ABORTED.", "413": "RESOURCE_EXHAUSTED: the body is too large.",
-	"416": "OUT_OF_RANGE: the range begins behind the end of the file.", "429": "RESOURCE_EXHAUSTED.",
+	"416": "OUT_OF_RANGE: the range starts after the end of the file.", "429": "RESOURCE_EXHAUSTED.",
 	"500": "INTERNAL, UNKNOWN or DATA_LOSS.", "501": "UNIMPLEMENTED.", "503": "UNAVAILABLE.", "504": "DEADLINE_EXCEEDED.",
 	"default": "Any error.",
 }
