@@ -31,6 +31,9 @@ const (
 	// concurrently, for a long pause with so few runs that it would take an hour.
 	latencyCopies = 4
 	latencyWarmUp = 15 * time.Second
+	// latencyStorage is the number of runs of each Viewer: those that are not followed have
+	// ended.
+	latencyStorage = 200
 )
 
 // latencyCase is one row of the table.
@@ -134,6 +137,12 @@ func oneLatency(ctx context.Context, b *rig.Bed, c *latencyCase, pause time.Dura
 	runs := make([]realviewer.Run, c.runs)
 	for i := range runs {
 		if runs[i], err = liveRun(storage, c.release, first-1, "loss"); err != nil {
+			return nil, 0, err
+		}
+	}
+	for range latencyStorage - c.runs {
+		ended := realviewer.RunSpec{Project: "vision", Name: "ended", Lines: realviewer.Curve(time.Now().Add(-time.Hour), first-1, "loss")}
+		if _, err := realviewer.WriteRun(storage, c.release, ended); err != nil {
 			return nil, 0, err
 		}
 	}
