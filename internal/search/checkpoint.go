@@ -10,8 +10,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
-// hashedCheckpoint is a runsource.Checkpoint with checksums instead of the bytes of head and tail, since
-// the index has one for every run.
+// hashedCheckpoint is a runsource.Checkpoint with checksums instead of the bytes of head and
+// tail, to save memory: the index has one for every run.
 type hashedCheckpoint struct {
 	offset           int64
 	head, tail       uint64 // checksums of the first and the last bytes up to offset
@@ -25,8 +25,8 @@ var crcTable = crc64.MakeTable(crc64.ECMA)
 
 func checksum(b []byte) uint64 { return crc64.Checksum(b, crcTable) }
 
-// hashCheckpoint converts a checkpoint. The read continued from known, which has the head if the
-// checkpoint does not.
+// hashCheckpoint converts a checkpoint. The read continued from known, which has the head if
+// the checkpoint does not.
 func hashCheckpoint(c *runsource.Checkpoint, known hashedCheckpoint) hashedCheckpoint {
 	m := hashedCheckpoint{
 		offset: c.Offset, tail: checksum(c.Tail), tailLen: uint16(len(c.Tail)), unterminated: c.Unterminated, size: c.Size, //nolint:gosec // at most CheckpointBytes
@@ -50,7 +50,7 @@ func (m *hashedCheckpoint) isUnchanged(part *restclient.FilePart) bool {
 }
 
 // resume reads and compares the tail, at which the part starts, and returns the checkpoint to
-// continue from. It returns runsource.ErrLogReplaced if the log is another one.
+// continue from. It returns runsource.ErrLogReplaced if the log was replaced.
 func (m *hashedCheckpoint) resume(part *restclient.FilePart) (*runsource.Checkpoint, error) {
 	etagChanged := m.etag != 0 && part.ETag != "" && checksum([]byte(part.ETag)) != m.etag
 	if part.Size >= 0 && (part.Size < max(m.offset, m.size) || part.Size == m.size && etagChanged) {

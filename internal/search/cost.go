@@ -68,8 +68,9 @@ func smooth(old, value float64, isFirst bool) float64 {
 	return old + smoothing*(value-old)
 }
 
-// addSingle records the duration of a single read. Packing is assumed to slow down as much as
-// single reads, such as by other load on the Viewer's machine.
+// addSingle records the duration of a single read. If single reads become slower, for example
+// because of other load on the Viewer's machine, packing is assumed to become slower by the
+// same factor.
 func (c *costs) addSingle(cost time.Duration) {
 	old := float64(c.single)
 	c.single = time.Duration(smooth(old, float64(cost), c.reads == 0))
@@ -93,7 +94,7 @@ func (c *costs) addLog(bytes int64) {
 	c.logs++
 }
 
-// expect sets the initial expectation until an archive was measured.
+// expect sets the initial expectation, unless an archive was measured.
 func (c *costs) expect() {
 	if c.archives == 0 {
 		c.scan, c.perRun, c.perByte = expectedScan*float64(c.single), float64(expectedPerRun), float64(expectedPerByte)

@@ -140,8 +140,8 @@ func compareMetrics(a, b Metric) int {
 	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Kind, b.Kind))
 }
 
-// metricsOfTable aggregates a table, whatever the order in which its rows were logged. With
-// isMerged, it is a merged table of a Viewer.
+// metricsOfTable aggregates a table, whatever the order in which its rows were logged.
+// isMerged means that it is a merged table of a Viewer.
 func metricsOfTable(t *eventlog.Table, isMerged bool, names func(string) string) ([]Metric, error) {
 	all := t.Names(eventlog.Selection{})
 	if len(all) > maxMetrics {

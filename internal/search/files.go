@@ -78,8 +78,8 @@ func (r *runReader) setDocument(into *document, values restclient.Values, what s
 	return nil
 }
 
-// wrapError wraps the error of reading a file. If the run does not exist any more, it is the
-// NOT_FOUND error of the run.
+// wrapError wraps the error of reading a file. If the run does not exist any more, it returns
+// the NOT_FOUND error of the run.
 func (r *runReader) wrapError(err error, what string) error {
 	switch e, ok := errors.AsType[*restclient.Error](err); {
 	case err == nil:

@@ -68,11 +68,11 @@ func (d *images) add(m *eventlog.Media) error {
 
 // imagesOf aggregates images, in the order of the log.
 func imagesOf(all []eventlog.Media, names func(string) string) []Image {
-	sums := images{names: names}
+	sorted := images{names: names}
 	for i := range all {
-		_ = sums.add(&all[i]) // always nil
+		_ = sorted.add(&all[i]) // always nil
 	}
-	return sums.byKey
+	return sorted.byKey
 }
 
 func (w *writer) image(i *Image) {

@@ -70,8 +70,8 @@ func folderOf(run *restclient.Run, path string) string {
 	return folder
 }
 
-// relativePath is the path of a run relative to a folder, with forward slashes; empty if the run
-// is not in it.
+// relativePath is the path of a run relative to a folder, with forward slashes; empty if the
+// run is not in it.
 func relativePath(folder string, run *restclient.Run) string {
 	below, ok := strings.CutPrefix(run.Dir, folder)
 	if !ok || below == "" {

@@ -37,8 +37,8 @@ func (x *Index) load(v *viewer) {
 	}
 }
 
-// isPersistent reports whether the Viewer's records are stored in the file. Those of a tunnel are
-// not: its address is different each time.
+// isPersistent reports whether the Viewer's records are stored in the file. Those of a Viewer
+// behind a tunnel are not, because its address is different each time.
 func (v *viewer) isPersistent() bool { return v.fleet.Parent == nil }
 
 // disableStore stops using the state file. Called with mu held.

@@ -91,8 +91,8 @@ func (r *runReader) setEnded() {
 	r.record.ended = runsource.IsTerminal(r.run.Listed.Status) && !r.record.Running
 }
 
-// readMetrics reads what was appended to the log, or all of it. With moved, the log may be
-// another one.
+// readMetrics reads what was appended to the log, or all of it. If moved is true, the log may
+// be another one.
 func (r *runReader) readMetrics(ctx context.Context, moved bool) error {
 	at := r.now()
 	if r.record.unordered {

@@ -42,7 +42,7 @@ type Record struct {
 	Metrics []Metric
 	// Start and End are zero if unknown. End is zero while the run is running.
 	Start, End time.Time
-	// Running is the status in the run's status file.
+	// Running reports whether the run's status file has the status running.
 	Running bool
 
 	summary, config document

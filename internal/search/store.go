@@ -225,8 +225,8 @@ func (s *store) close() error {
 	return recoverFaults(db.Close)
 }
 
-// recoverFaults turns a panic or a memory fault into an error: a damaged or truncated file can cause
-// both.
+// recoverFaults turns a panic or a memory fault into an error: a damaged or truncated file
+// can cause both.
 func recoverFaults(work func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {

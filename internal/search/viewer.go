@@ -24,8 +24,8 @@ type viewer struct {
 	bytes   int64
 	queue   []*job // if sorted, by creation time in ascending order
 	sorted  bool
-	// foreground is the number of foreground workers, reading of those that are reading a
-	// single run; background reports whether the background worker runs.
+	// foreground is the number of foreground workers. reading is the number of those that are
+	// reading a single run. background is true while the background worker runs.
 	foreground, reading int
 	background          bool
 
@@ -214,7 +214,8 @@ func (v *viewer) workForeground() {
 func (v *viewer) workBackground() {
 	x := v.index
 	for {
-		// The job is dequeued only after the share permits it: until then, a caller may start to wait for it.
+		// The job is dequeued only after the share permits it, because until then a caller
+		// may start to wait for it.
 		var j *job
 		err := v.fleet.Client.Background(x.ctx, "search", func(ctx context.Context) error {
 			x.mu.Lock()
@@ -239,8 +240,8 @@ func (v *viewer) workBackground() {
 	}
 }
 
-// dequeue removes and returns the next job: of the newest run if callers wait, else of the run that was
-// read the longest time ago. Called with mu held.
+// dequeue removes and returns a job: with isAwaited, that of the newest run that callers wait
+// for, and otherwise that of the run that was read the longest time ago. Called with mu held.
 func (v *viewer) dequeue(isAwaited bool) *job {
 	if !v.sorted {
 		slices.SortStableFunc(v.queue, func(a, b *job) int { return a.run.Listed.CreatedTime.Compare(b.run.Listed.CreatedTime.Time) })
