@@ -1,7 +1,7 @@
 // Package arrowflight serves experiments over Arrow Flight, for clients without stubs of the
 // contract: lists, exports and live tails as tables.
 //
-// A ticket is a JSON object with one member, so that people can write it:
+// A ticket is a JSON object with one member, which can be written by hand:
 //
 //	{"export": <ExportExperimentRequest>}  a finite table; the format is EXPORT_FORMAT_ARROW
 //	{"tail":   <TailMetricsRequest>}       live points in the long layout, until all runs have ended

@@ -1,10 +1,10 @@
 // Package dataserver is the mode in which TensorBoard starts the binary as its data server.
-// It forwards TensorBoard's requests to a runicorn-grpc server and adds the token and TLS,
-// neither of which TensorBoard supports.
+// It forwards TensorBoard's requests to a runicorn-grpc server, over TLS if required, and
+// adds the token, which TensorBoard cannot send.
 //
-// TensorBoard passes the command line of its own data server. The only option of it that a
-// user sets is the logdir, a URL of the server and the experiments. The package must not
-// depend on the content of responses.
+// TensorBoard starts it with the options of its own data server. The logdir among them is a
+// URL that selects the server and the experiments. The package must not depend on the content
+// of responses.
 package dataserver
 
 import (

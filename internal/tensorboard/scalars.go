@@ -78,7 +78,8 @@ func knownScalars(r *run, rec *search.Record) (tags []tag) {
 	return tags
 }
 
-// maxExtraPoints bounds the points of one run that are cached for tags that were not requested.
+// maxExtraPoints bounds the points of one run that are cached for tags that were not
+// requested.
 const maxExtraPoints = 200_000
 
 // readScalars makes the tags of a parsed run.

@@ -178,7 +178,8 @@ func filterTags(tags []tag, wanted names) []tag {
 	return kept
 }
 
-// maxResponsePoints bounds the points of all runs and tags of a response, which are about 150 MB.
+// maxResponsePoints bounds the points of all runs and tags of a response; so many take about
+// 150 MB.
 const maxResponsePoints = 8_000_000
 
 // limitPoints halves the number of points of each run and tag until the response is within

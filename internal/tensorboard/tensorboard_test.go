@@ -169,7 +169,7 @@ func TestScopes_SelectViewersAndPaths(t *testing.T) {
 	}
 }
 
-// Also if it is the only one.
+// The unreachable Viewer may be one of several, or the only one of the scope.
 func TestAnUnreachableViewerIsOmittedAndNamed(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, demotest.Gen06, demotest.Gen07)
