@@ -1,14 +1,14 @@
-// Command search measures the question "which runs were best?" in front of real
-// Viewers: cold, warm, after a restart, while runs grow, and as a Python user
-// asks it today; and a page of full experiments. Run it from the root of the
+// Command search measures the search for the runs with the best metric, in front of real
+// Viewers: cold, warm, after a restart, while runs grow, and with the Viewer's REST API from
+// Python. It also measures a page of full experiments. Run it from the root of the
 // repository:
 //
 //	go run ./bench/search
 //
-// It installs the Viewers by itself (Python 3 and PyPI are needed), builds the
-// server, and takes about half an hour and 5 GB of disk on two cores. -part
-// chooses what is measured, -dir keeps the storages and what the server knows
-// of them for the next part, -runs and -max-rows make it smaller.
+// It installs the Viewers by itself (Python 3 and PyPI are needed), builds the server, and
+// takes about half an hour and 5 GB of disk on two cores. -part selects the measurements,
+// -dir keeps the storages and the server's state for later calls, and -runs and -max-rows
+// reduce the size.
 package main
 
 import (
@@ -27,18 +27,18 @@ import (
 )
 
 var (
-	runCount  = flag.Int("runs", 2000, "number of runs")
-	minRows   = flag.Int("min-rows", 500, "minimum rows of a run")
-	maxRows   = flag.Int("max-rows", 5000, "maximum rows of a run")
-	growing   = flag.Int("growing", 100, "number of runs that grow")
-	perPath   = flag.Int("per-path", 10, "number of runs of one path")
-	watch     = flag.Duration("watch", 30*time.Second, "how long growing runs are watched")
-	versions  = flag.String("versions", "0.7.2,0.6.0", "releases of the Viewer, separated by commas")
-	part      = flag.String("part", "cold,warm,growing,python,many,full-page", "what is measured, separated by commas")
-	keep      = flag.String("dir", "", "folder that keeps storages and the server's state between calls")
-	askedRuns = flag.Int("python-runs", 0, "number of runs that the Python user reads, of which the cost of all is estimated; 0 reads all")
-	manyRuns  = flag.Int("many", 10_000, "number of small runs of the part many")
-	pageRuns  = flag.Int("page-runs", 5000, "number of runs of the part full-page")
+	runCount   = flag.Int("runs", 2000, "number of runs")
+	minRows    = flag.Int("min-rows", 500, "minimum rows of a run")
+	maxRows    = flag.Int("max-rows", 5000, "maximum rows of a run")
+	growing    = flag.Int("growing", 100, "number of runs that grow")
+	perPath    = flag.Int("per-path", 10, "number of runs per path")
+	watch      = flag.Duration("watch", 30*time.Second, "duration of the part growing")
+	versions   = flag.String("versions", "0.7.2,0.6.0", "releases of the Viewer, separated by commas")
+	part       = flag.String("part", "cold,warm,growing,python,many,full-page", "parts to measure, separated by commas")
+	keep       = flag.String("dir", "", "directory that keeps storages and the server's state between calls")
+	pythonRuns = flag.Int("python-runs", 0, "number of runs that the part python reads, from which the cost of all is estimated; 0 reads all")
+	manyRuns   = flag.Int("many", 10_000, "number of runs in the part many")
+	pageRuns   = flag.Int("page-runs", 5000, "number of runs in the part full-page")
 )
 
 // metricNames are the metrics of each run.
@@ -49,10 +49,10 @@ func main() {
 	rig.Main("search", run)
 }
 
-// wants says whether a part is measured.
+// wants reports whether a part is selected.
 func wants(name string) bool { return slices.Contains(strings.Split(*part, ","), name) }
 
-// run measures in front of each release.
+// run measures the selected parts with each release.
 func run(ctx context.Context, out io.Writer, b *rig.Bed) error {
 	for text := range strings.SplitSeq(*versions, ",") {
 		version := realviewer.Version(text)
@@ -87,7 +87,7 @@ func measureMain(ctx context.Context, out io.Writer, b *bench) (err error) {
 			return err
 		}
 	}
-	if _, err := b.ask(ctx); err != nil { // what a cold part has read, or an earlier call
+	if _, err := b.search(ctx); err != nil { // fast if the part cold or an earlier call has read the runs
 		return err
 	}
 	for _, step := range []struct {
@@ -110,13 +110,13 @@ func measureMain(ctx context.Context, out io.Writer, b *bench) (err error) {
 	return nil
 }
 
-// measureMany measures warm answers about many small runs.
+// measureMany measures warm searches over many small runs.
 func measureMany(ctx context.Context, out io.Writer, b *bench) (err error) {
 	defer func() { err = errors.Join(err, b.Close()) }()
 	if err := b.open(ctx, out, kind{name: "many", runs: *manyRuns, minRows: 3, maxRows: 3, perPath: 50}, false); err != nil {
 		return err
 	}
-	if _, err := b.ask(ctx); err != nil {
+	if _, err := b.search(ctx); err != nil {
 		return err
 	}
 	return errors.Join(b.measureWarm(ctx, out), b.measureMemory(ctx, out), b.measureRestart(ctx, out))

@@ -11,14 +11,14 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
-// measurePage measures a page of full experiments among many runs, at first and again.
+// measurePage measures a page of full experiments among many runs, twice.
 func measurePage(ctx context.Context, out io.Writer, b *bench) (err error) {
 	defer func() { err = errors.Join(err, b.Close()) }()
 	if err := b.open(ctx, out, kind{name: "page", runs: *pageRuns, minRows: 200, maxRows: 300, perPath: 50}, true); err != nil {
 		return err
 	}
 	if _, err := b.Experiments.ListExperiments(ctx, &runicornapiv1.ListExperimentsRequest{PageSize: 1}); err != nil {
-		return err // the list is known
+		return err // the list is cached now
 	}
 	for _, when := range []string{"at first", "again"} {
 		start, before := time.Now(), b.requests()
@@ -41,7 +41,7 @@ func measurePage(ctx context.Context, out io.Writer, b *bench) (err error) {
 	return nil
 }
 
-// requests are how many requests came to the Viewer.
+// requests are numbers of requests to the Viewer.
 type requests struct{ runs, paths int }
 
 func (b *bench) requests() requests {

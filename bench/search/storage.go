@@ -16,7 +16,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
-// bench measures in front of one release.
+// bench measures with one release.
 type bench struct {
 	bed     *rig.Bed
 	version realviewer.Version
@@ -27,11 +27,11 @@ type bench struct {
 	perPath int
 	state   string // the server's state directory
 
-	single           time.Duration // CPU of the Viewer for one request for a run's events
-	warmTime, warmed time.Duration // what a warm answer takes, and its CPU of the Viewer
+	single           time.Duration // CPU time of the Viewer for one request for a run's events
+	warmTime, warmed time.Duration // duration of a warm search, and its CPU time in the Viewer
 }
 
-// kind is what a storage holds.
+// kind describes a storage.
 type kind struct {
 	name             string
 	runs             int
@@ -39,8 +39,8 @@ type kind struct {
 	perPath, growing int
 }
 
-// open writes a storage, unless it is there, and starts a Viewer and a server on it. Cold
-// forgets what the server knows.
+// open writes a storage, unless it exists, and starts a Viewer and a server. With cold, the
+// server starts without state.
 func (b *bench) open(ctx context.Context, out io.Writer, k kind, cold bool) error {
 	b.perPath = k.perPath
 	name := fmt.Sprintf("%s-%s-%d-of-%d-to-%d-by-%d-%d-growing", k.name, b.version, k.runs, k.minRows, k.maxRows, k.perPath, k.growing)
@@ -59,7 +59,7 @@ func (b *bench) open(ctx context.Context, out io.Writer, k kind, cold bool) erro
 	}
 	fmt.Fprintf(out, "Viewer %s, %d runs of %d to %d rows x %d metrics, %d of them growing; load before: %.4s\n",
 		b.version, k.runs, k.minRows, k.maxRows, len(metricNames), k.growing, load)
-	// The server knows runs by the address of their Viewer, so it must be the same again.
+	// The state of the server is keyed by the address of the Viewer, which must not change.
 	address := filepath.Join(b.dir, "address-"+name)
 	text, err := os.ReadFile(address)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -69,7 +69,7 @@ func (b *bench) open(ctx context.Context, out io.Writer, k kind, cold bool) erro
 	if b.Rig, err = b.bed.Start(ctx, b.version, dir, "--state-dir="+b.state); err != nil {
 		return err
 	}
-	const minutes = 10 // Viewers of 0.7 take theirs to index thousands of runs
+	const minutes = 10 // 0.7 needs several minutes to index thousands of runs
 	for waited := 1; ; waited++ {
 		err := b.Viewer.AwaitRuns(ctx, b.runIDs()...)
 		if err == nil {
@@ -82,11 +82,11 @@ func (b *bench) open(ctx context.Context, out io.Writer, k kind, cold bool) erro
 	return os.WriteFile(address, []byte(strings.TrimPrefix(b.Proxy.URL(), "http://")), 0o600)
 }
 
-// firstDay is when the oldest run of a storage began.
+// firstDay is the creation time of the oldest run of a storage.
 var firstDay = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// write writes those runs of a storage that are not there. The last ones run, in the name of
-// this process, and are written each time.
+// write writes the missing runs of a storage. The growing ones are written each time, as
+// running in this process.
 func (b *bench) write(dir string, k kind) error {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for i := range k.runs {
@@ -105,7 +105,7 @@ func (b *bench) write(dir string, k kind) error {
 		if err != nil {
 			return err
 		}
-		// The status is what is written last.
+		// status.json is the last file that is written.
 		if _, err := os.Stat(filepath.Join(run.Dir, "status.json")); isGrowing || errors.Is(err, fs.ErrNotExist) {
 			if run, err = realviewer.WriteRun(dir, b.version, spec); err != nil {
 				return err
@@ -124,7 +124,7 @@ func (b *bench) runIDs() []string {
 	return ids
 }
 
-// Close ends everything that open has started.
+// Close stops what open has started.
 func (b *bench) Close() error {
 	if b.Rig == nil {
 		return nil

@@ -1,6 +1,6 @@
-// Command tensorboard measures what TensorBoard waits for in front of a real Viewer: it
-// asks the questions of the Time Series page over gRPC, in the order in which TensorBoard
-// 2.21 asks them. Run it from the root of the repository:
+// Command tensorboard measures the Time Series page of TensorBoard in front of a real Viewer.
+// It sends the gRPC requests of that page in the order of TensorBoard 2.21. Run it from the
+// root of the repository:
 //
 //	go run ./bench/tensorboard
 //
@@ -30,13 +30,13 @@ import (
 )
 
 var (
-	ended   = flag.Int("runs", 500, "number of runs that have ended")
-	running = flag.Int("running", 10, "number of runs that run")
-	rows    = flag.Int("rows", 200, "rows of a run")
+	ended   = flag.Int("runs", 500, "number of ended runs")
+	running = flag.Int("running", 10, "number of running runs")
+	rows    = flag.Int("rows", 200, "number of rows per run")
 	version = flag.String("version", "0.7.2", "release of the Viewer")
 )
 
-// cards are the metrics of each run, each of which is a card.
+// cards are the metrics of each run. Each has a card on the page.
 var cards = []string{"train/loss", "val/acc", "lr", "grad/norm"}
 
 func main() {
@@ -81,7 +81,7 @@ func run(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
 	return m.all(ctx)
 }
 
-// measurement is a TensorBoard that measures.
+// measurement sends requests as TensorBoard does, and measures them.
 type measurement struct {
 	client tensorboardpb.TensorBoardDataProviderClient
 	out    io.Writer
@@ -105,15 +105,15 @@ func (m *measurement) all(ctx context.Context) error {
 		}
 	}
 	select {
-	case <-time.After(10 * time.Second): // TensorBoard reloads after 30 s
+	case <-time.After(10 * time.Second): // less than the 30 s after which TensorBoard reloads
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 	return m.measure("reload after the running runs have grown (goal: 2 requests per running run, none for ended ones)", 0, 2, func() error { return m.page(ctx) })
 }
 
-// measure measures one step, and the requests that it costs the Viewer. More of them for one
-// run than the given ones are an error: unlike the time, they do not depend on the machine.
+// measure measures one step and its requests to the Viewer. It fails if a run causes more
+// requests than forEnded or forRunning: unlike the time, this does not depend on the machine.
 func (m *measurement) measure(what string, forEnded, forRunning int, step func() error) error {
 	before, start := m.requests(), time.Now()
 	ours, theirs, err := m.rig.Costs(step)
@@ -144,7 +144,7 @@ func (m *measurement) measure(what string, forEnded, forRunning int, step func()
 	return nil
 }
 
-// runRoutes are what the server may ask about one run. Its files are downloads.
+// runRoutes are the routes that the server may request for one run. Its files are downloads.
 var runRoutes = []string{"", "/assets", "/assets/download"}
 
 type requests struct {
@@ -166,7 +166,7 @@ func (m *measurement) requests() requests {
 	return r
 }
 
-// page asks what Time Series asks for when it is loaded or reloaded.
+// page sends the requests of a load or reload of Time Series.
 func (m *measurement) page(ctx context.Context) error {
 	if _, err := m.client.ListPlugins(ctx, &tensorboardpb.ListPluginsRequest{ExperimentId: "defaultExperimentId"}); err != nil {
 		return err
@@ -219,7 +219,7 @@ func (m *measurement) hparams(ctx context.Context) error {
 	return err
 }
 
-// card asks for one metric of all runs.
+// card reads one metric of all runs.
 func (m *measurement) card(ctx context.Context, name string) error {
 	resp, err := m.client.ReadScalars(ctx, &tensorboardpb.ReadScalarsRequest{
 		PluginFilter: plugin("scalars"), Downsample: &tensorboardpb.Downsample{NumPoints: 1000},

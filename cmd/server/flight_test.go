@@ -32,10 +32,10 @@ func TestFlight_ReportsWhatIsWrongWithATicket(t *testing.T) {
 		code         codes.Code
 		want         string
 	}{
-		{"no JSON", "x", codes.InvalidArgument, "ticket is no JSON object"},
+		{"no JSON", "x", codes.InvalidArgument, "ticket is not a JSON object"},
 		{"two members", `{"export": {}, "tail": {}}`, codes.InvalidArgument, "one member"},
 		{"another member", `{"exports": {}}`, codes.InvalidArgument, `unknown member "exports"`},
-		{"an unknown field", `{"tail": {"bogus": 1}}`, codes.InvalidArgument, `ticket.tail is no TailMetricsRequest: (line 1:2): unknown field "bogus"`},
+		{"an unknown field", `{"tail": {"bogus": 1}}`, codes.InvalidArgument, `ticket.tail is not a valid TailMetricsRequest: (line 1:2): unknown field "bogus"`},
 		{"another format", `{"export": {"run_id": "a", "format": "EXPORT_FORMAT_CSV"}}`, codes.InvalidArgument, "ticket.export.format must be left out"},
 		{"an offset", `{"export": {"run_id": "a", "if_match": "*"}}`, codes.InvalidArgument, "must be left out"},
 		{"what the API refuses", `{"export": {}}`, codes.InvalidArgument, "set run_id or run_ids, or filter [INVALID_REQUEST]"},

@@ -1,13 +1,13 @@
-// Package arrowflight serves experiments over Arrow Flight: lists, exports and live
-// tails as tables, for clients that have no stubs of the contract.
+// Package arrowflight serves experiments over Arrow Flight, for clients without stubs of the
+// contract: lists, exports and live tails as tables.
 //
-// A ticket is one JSON object that people can write:
+// A ticket is a JSON object with one member, which can be written by hand:
 //
-//	{"export": <ExportExperimentRequest>}  a finite table, EXPORT_FORMAT_ARROW in effect
-//	{"tail":   <TailMetricsRequest>}       live points in the long layout, without an end
+//	{"export": <ExportExperimentRequest>}  a finite table; the format is EXPORT_FORMAT_ARROW
+//	{"tail":   <TailMetricsRequest>}       live points in the long layout, until all runs have ended
 //
-// Each call is made on the API of this server over a connection in memory, with the
-// caller's token, so that the same rules, roles and limits apply as everywhere.
+// Each call is forwarded to the API of this server over a connection in memory, with the
+// caller's token, so the same rules, roles and limits apply.
 package arrowflight
 
 import (
@@ -36,8 +36,8 @@ type Server struct {
 // ServiceName is the name of the Flight service in gRPC.
 const ServiceName = "arrow.flight.protocol.FlightService"
 
-// New returns a server whose calls go through conn, a connection to our own gRPC
-// server with its interceptors.
+// New returns a server that calls conn, a connection to this gRPC server, including its
+// interceptors.
 func New(conn grpc.ClientConnInterface) *Server {
 	return &Server{
 		experiments: runicornapiv1.NewExperimentServiceClient(conn),
@@ -48,12 +48,12 @@ func New(conn grpc.ClientConnInterface) *Server {
 // Register adds the service to a gRPC server.
 func (s *Server) Register(r *grpc.Server) { flight.RegisterFlightServiceServer(r, s) }
 
-// toJSON writes the names of fields as the contract has them.
+// toJSON uses the field names of the contract.
 var toJSON = protojson.MarshalOptions{UseProtoNames: true}
 
-// ListFlights lists experiments, newest first. The criteria are a
-// ListExperimentsRequest as JSON, or empty for all. The experiment is in app_metadata.
-// The schema is left empty: it would take reading every run.
+// ListFlights lists experiments, the newest first. The criteria are a ListExperimentsRequest
+// as JSON, or empty for all. The app_metadata of each flight is the experiment as JSON. The
+// schema is empty, because it would require a read of every run.
 func (s *Server) ListFlights(criteria *flight.Criteria, stream flight.FlightService_ListFlightsServer) error {
 	ctx := stream.Context()
 	req := &runicornapiv1.ListExperimentsRequest{}
@@ -85,11 +85,11 @@ func (s *Server) ListFlights(criteria *flight.Criteria, stream flight.FlightServ
 	}
 }
 
-// listPageSize is how many experiments are read at once where the criteria do not say.
+// listPageSize is the page size if the criteria have none.
 const listPageSize = 500
 
-// unreachable is the end of a list: a Flight client has no place to look for
-// what a list lacks, so a list that lacks Viewers does not end with OK.
+// unreachable is the status at the end of a list. A Flight client cannot see which Viewers
+// are missing from a list, so an incomplete list does not end with OK.
 func unreachable(viewers []*runicornapiv1.UnreachableViewer) error {
 	if len(viewers) == 0 {
 		return nil
@@ -113,8 +113,8 @@ func infoOf(e *runicornapiv1.Experiment) (*flight.FlightInfo, error) {
 	return info, nil
 }
 
-// GetFlightInfo describes what a descriptor means: a path is [viewer, run_id] or
-// [run_id], a command is a ticket. The schema of a wide table takes reading its runs.
+// GetFlightInfo describes the table of a descriptor: a path is [viewer, run_id] or [run_id],
+// a command is a ticket. The schema of a wide table requires a read of its runs.
 func (s *Server) GetFlightInfo(ctx context.Context, d *flight.FlightDescriptor) (*flight.FlightInfo, error) {
 	t, schema, err := s.describe(ctx, d)
 	if err != nil {
@@ -128,7 +128,7 @@ func (s *Server) GetFlightInfo(ctx context.Context, d *flight.FlightDescriptor) 
 	return info, nil
 }
 
-// GetSchema returns the schema of what a descriptor means.
+// GetSchema returns the schema of the table of a descriptor.
 func (s *Server) GetSchema(ctx context.Context, d *flight.FlightDescriptor) (*flight.SchemaResult, error) {
 	_, schema, err := s.describe(ctx, d)
 	if err != nil {
@@ -137,7 +137,7 @@ func (s *Server) GetSchema(ctx context.Context, d *flight.FlightDescriptor) (*fl
 	return &flight.SchemaResult{Schema: schema}, nil
 }
 
-// describe reads a descriptor, and the schema of what it means.
+// describe parses a descriptor and reads the schema of its table.
 func (s *Server) describe(ctx context.Context, d *flight.FlightDescriptor) (*ticket, []byte, error) {
 	t, err := ticketOf(d)
 	if err != nil {
@@ -150,7 +150,7 @@ func (s *Server) describe(ctx context.Context, d *flight.FlightDescriptor) (*tic
 	return t, flight.SerializeSchema(schema, memory.DefaultAllocator), nil
 }
 
-// schema reads an export up to its schema. That of a tail is always the same.
+// schema reads an export up to its schema. The schema of a tail is constant.
 func (s *Server) schema(ctx context.Context, t *ticket) (*arrow.Schema, error) {
 	if t.tail != nil {
 		return tailSchema, nil
@@ -179,7 +179,7 @@ func (s *Server) DoGet(tk *flight.Ticket, stream flight.FlightService_DoGetServe
 	return s.sendExport(ctx, t.export, stream)
 }
 
-// notServed refuses what Flight has and this server has not.
+// notServed is the error of methods of Flight that this server does not implement.
 func notServed(method, instead string) error {
 	return &apierr.Error{
 		Code: codes.Unimplemented, Reason: runicornapiv1.ErrorReason_ERROR_REASON_METHOD_NOT_SERVED,
@@ -191,7 +191,7 @@ func notServed(method, instead string) error {
 const (
 	insteadOfWrites = "read with ListFlights, GetFlightInfo and DoGet: tables are read only"
 	insteadOfLogin  = "send the metadata authorization: Bearer TOKEN with every call"
-	insteadOfAction = "use the gRPC API of the same port for what is no table"
+	insteadOfAction = "use the gRPC API of the same port for everything except tables"
 )
 
 // Handshake is not served: tokens need no session.
@@ -219,7 +219,7 @@ func (s *Server) ListActions(*flight.Empty, flight.FlightService_ListActionsServ
 	return notServed("ListActions", insteadOfAction)
 }
 
-// PollFlightInfo is not served: GetFlightInfo answers at once.
+// PollFlightInfo is not served: GetFlightInfo responds without a wait.
 func (s *Server) PollFlightInfo(context.Context, *flight.FlightDescriptor) (*flight.PollInfo, error) {
-	return nil, notServed("PollFlightInfo", "call GetFlightInfo, which answers at once")
+	return nil, notServed("PollFlightInfo", "call GetFlightInfo, which responds immediately")
 }

@@ -10,20 +10,19 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// UnaryReasons is the interceptor that puts the reason of an error into its text,
-// in calls of Flight: its clients in Python and C++ show nothing else of a status.
+// UnaryReasons is an interceptor that appends the reason of an error to its message, in calls
+// of Flight: the Python and C++ clients show only the message.
 func UnaryReasons(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	resp, err := handler(ctx, req)
 	return resp, WithReason(info.FullMethod, err)
 }
 
-// StreamReasons is the twin for streams.
+// StreamReasons is UnaryReasons for streams.
 func StreamReasons(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 	return WithReason(info.FullMethod, handler(srv, ss))
 }
 
-// WithReason puts the reason of an error of a call of Flight into its text; errors of
-// other calls it leaves alone.
+// WithReason appends the reason of an error to its message, if the call is one of Flight.
 func WithReason(method string, err error) error {
 	if err == nil || !strings.HasPrefix(method, "/"+ServiceName+"/") {
 		return err

@@ -17,17 +17,17 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
-// maxBatchBytes is how large a batch may be, so that its message is accepted by
-// clients that take no more than 4 MiB, which is the default of Go's.
+// maxBatchBytes bounds a batch, in bytes, so that its message is within the limit of 4 MiB
+// that Go clients have by default.
 const maxBatchBytes = 2 << 20
 
-// exportTable is the table of an export.
+// exportTable is the table of an export. Release it after use.
 type exportTable struct {
 	*ipc.Reader
 	file *exportFile
 }
 
-// openExport begins an export and reads its schema.
+// openExport starts an export and reads its schema.
 func (s *Server) openExport(ctx context.Context, req *runicornapiv1.ExportExperimentRequest) (*exportTable, error) {
 	stream, err := s.experiments.ExportExperiment(ctx, req)
 	if err != nil {
@@ -41,9 +41,8 @@ func (s *Server) openExport(ctx context.Context, req *runicornapiv1.ExportExperi
 	return &exportTable{Reader: reader, file: file}, nil
 }
 
-// sendExport sends the table of an export. The limitations of the format are in the
-// app_metadata of an empty batch at the beginning, if there are any, and the trailer
-// is in that of an empty batch at the end.
+// sendExport sends the table of an export. If the format has limitations, they are in the
+// app_metadata of an empty first batch. The trailer is in that of an empty last batch.
 func (s *Server) sendExport(ctx context.Context, req *runicornapiv1.ExportExperimentRequest, stream flight.FlightService_DoGetServer) error {
 	table, err := s.openExport(ctx, req)
 	if err != nil {
@@ -64,14 +63,14 @@ func (s *Server) sendExport(ctx context.Context, req *runicornapiv1.ExportExperi
 	if err := table.Err(); err != nil {
 		return table.file.wrap(err)
 	}
-	// The table ends before its file does.
+	// The trailer follows the end of the table.
 	if _, err := io.Copy(io.Discard, table.file); err != nil {
 		return err
 	}
 	return errors.Join(out.writeEvent(&runicornapiv1.ExportExperimentResponse{Part: &runicornapiv1.ExportExperimentResponse_Trailer{Trailer: table.file.trailer}}), out.Close())
 }
 
-// exportFile is the bytes of an export.
+// exportFile is a reader of the bytes of an export.
 type exportFile struct {
 	stream  grpc.ServerStreamingClient[runicornapiv1.ExportExperimentResponse]
 	header  *runicornapiv1.FileHeader
@@ -80,7 +79,7 @@ type exportFile struct {
 	err     error // of the stream
 }
 
-// Read reads the bytes of the file. It ends with io.EOF behind the trailer only.
+// Read returns io.EOF only after the trailer.
 func (f *exportFile) Read(b []byte) (int, error) {
 	for len(f.chunk) == 0 {
 		if f.err != nil {
@@ -93,7 +92,7 @@ func (f *exportFile) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// receive takes the next part of the stream.
+// receive receives the next message of the stream.
 func (f *exportFile) receive() {
 	part, err := f.stream.Recv()
 	switch {
@@ -112,7 +111,8 @@ func (f *exportFile) receive() {
 	}
 }
 
-// wrap is the error of reading the table: that of the stream, if it failed.
+// wrap returns the error of the stream if it has failed, and else err, which is that of
+// reading the table.
 func (f *exportFile) wrap(err error) error {
 	if f.err != nil && !errors.Is(f.err, io.EOF) {
 		return f.err
@@ -130,21 +130,21 @@ func newTableWriter(stream flight.FlightService_DoGetServer, schema *arrow.Schem
 	return &tableWriter{Writer: flight.NewRecordWriter(stream, ipc.WithSchema(schema)), schema: schema}
 }
 
-// write sends a batch, in pieces if it is too large for one message. The metadata is
-// at its last piece, so that a token in it stands for all of them.
+// write sends a batch, split if it is too large for one message. The last part has the
+// metadata, so that a resume token in it covers all parts.
 func (w *tableWriter) write(batch arrow.RecordBatch, metadata []byte) error {
 	rows := batch.NumRows()
 	size := batchBytes(batch)
 	step := max(1, min(rows, rows*maxBatchBytes/max(size, 1)))
 	for from := int64(0); from < rows; from += step {
 		to := min(from+step, rows)
-		piece := batch.NewSlice(from, to)
+		slice := batch.NewSlice(from, to)
 		var about []byte
 		if to == rows {
 			about = metadata
 		}
-		err := w.WriteWithAppMetadata(piece, about)
-		piece.Release()
+		err := w.WriteWithAppMetadata(slice, about)
+		slice.Release()
 		if err != nil {
 			return err
 		}
@@ -152,7 +152,7 @@ func (w *tableWriter) write(batch arrow.RecordBatch, metadata []byte) error {
 	return nil
 }
 
-// batchBytes is how large the columns of a batch are together.
+// batchBytes is the size of the columns of a batch.
 func batchBytes(batch arrow.RecordBatch) (size int64) {
 	for _, column := range batch.Columns() {
 		for _, buffer := range column.Data().Buffers() {
@@ -164,12 +164,12 @@ func batchBytes(batch arrow.RecordBatch) (size int64) {
 	return size
 }
 
-// writeEvent sends what is no point as an empty batch: readers that do not know
-// of it see no row of it.
+// writeEvent sends an event in the app_metadata of an empty batch, so clients that ignore the
+// metadata see no additional rows.
 func (w *tableWriter) writeEvent(event proto.Message) error {
 	text, err := toJSON.Marshal(event)
 	if err != nil {
-		return fmt.Errorf("write the metadata of a batch: %w", err)
+		return fmt.Errorf("encode the metadata of a batch: %w", err)
 	}
 	rows := array.NewRecordBuilder(memory.DefaultAllocator, w.schema)
 	defer rows.Release()

@@ -14,7 +14,7 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
-// recorder is a stream that keeps what is sent.
+// recorder is a stream that stores the sent messages.
 type recorder struct {
 	grpc.ServerStream
 	sent []*flight.FlightData
@@ -25,7 +25,7 @@ func (r *recorder) Send(d *flight.FlightData) error {
 	return nil
 }
 
-// replay reads what a recorder kept.
+// replay is a stream that returns stored messages.
 type replay struct{ sent []*flight.FlightData }
 
 func (r *replay) Recv() (*flight.FlightData, error) {
@@ -37,9 +37,8 @@ func (r *replay) Recv() (*flight.FlightData, error) {
 	return first, nil
 }
 
-// TestTail_LargeBatchesAreSentInPieces sends points whose names and texts take more
-// than one message may.
-func TestTail_LargeBatchesAreSentInPieces(t *testing.T) {
+// The names and texts of the points exceed the limit of one message.
+func TestTail_SplitsLargeBatches(t *testing.T) {
 	long := strings.Repeat("m", 10_000)
 	const points = 1000
 	series := &runicornapiv1.MetricSeries{MetricName: long, Kind: runicornapiv1.MetricKind_METRIC_KIND_NUMBER}
@@ -82,8 +81,8 @@ func TestTail_LargeBatchesAreSentInPieces(t *testing.T) {
 	}
 }
 
-// FuzzTicket wants that every ticket is understood as it was written, or refused
-// with a short status.
+// FuzzTicket requires that a ticket either survives encoding and parsing, or is rejected with
+// a short message.
 func FuzzTicket(f *testing.F) {
 	f.Add([]byte(`{"export":{"run_id":"a","layout":"EXPORT_LAYOUT_LONG"}}`))
 	f.Add([]byte(`{"tail":{"filter":"run_id:*","heartbeat_interval":"1s"}}`))

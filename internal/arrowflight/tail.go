@@ -14,23 +14,23 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
-// tailSchema is the long layout of an export of several runs: a wide table could
-// not grow when a run logs a new metric.
+// tailSchema is the long layout of an export of several runs. A wide table could not get a
+// new column when a run logs a new metric.
 var tailSchema = arrow.NewSchema([]arrow.Field{
 	{Name: "viewer", Type: arrow.BinaryTypes.String},
 	{Name: "run_id", Type: arrow.BinaryTypes.String},
 	{Name: "step", Type: arrow.PrimitiveTypes.Int64},
 	{Name: "metric", Type: arrow.BinaryTypes.String},
 	{Name: "value", Type: arrow.PrimitiveTypes.Float64, Nullable: true},
-	{Name: "time", Type: arrow.PrimitiveTypes.Float64, Nullable: true}, // unix seconds
+	{Name: "time", Type: arrow.PrimitiveTypes.Float64, Nullable: true}, // Unix seconds
 	{Name: "boolean", Type: arrow.FixedWidthTypes.Boolean, Nullable: true},
 	{Name: "text", Type: arrow.BinaryTypes.String, Nullable: true},
 	{Name: "exact", Type: arrow.BinaryTypes.String, Nullable: true}, // digits of an integer beyond 2^53
 }, nil)
 
-// sendTail sends live points until every run has ended. The app_metadata of each
-// batch is the message of TailMetrics that it is from, without its points: the
-// resume token is in it, and a batch without rows is an event.
+// sendTail sends live points until all runs have ended. The app_metadata of each batch is the
+// message of TailMetrics without its points, including the resume token. A batch without rows
+// is an event.
 func (s *Server) sendTail(ctx context.Context, req *runicornapiv1.TailMetricsRequest, stream flight.FlightService_DoGetServer) error {
 	tail, err := s.metrics.TailMetrics(ctx, req)
 	if err != nil {
@@ -51,7 +51,6 @@ func (s *Server) sendTail(ctx context.Context, req *runicornapiv1.TailMetricsReq
 	}
 }
 
-// sendTailMessage sends one message of a tail.
 func sendTailMessage(out *tableWriter, message *runicornapiv1.TailMetricsResponse) error {
 	points := message.GetBatch()
 	if points == nil {
@@ -61,7 +60,7 @@ func sendTailMessage(out *tableWriter, message *runicornapiv1.TailMetricsRespons
 		ResumeToken: message.GetResumeToken(), Viewer: message.GetViewer(), RunId: message.GetRunId(),
 	})
 	if err != nil {
-		return fmt.Errorf("write the metadata of a batch: %w", err)
+		return fmt.Errorf("encode the metadata of a batch: %w", err)
 	}
 	rows := newTailRows()
 	defer rows.Release()
@@ -82,7 +81,7 @@ func newTailRows() tailRows {
 	return tailRows{array.NewRecordBuilder(memory.DefaultAllocator, tailSchema)}
 }
 
-// column is the builder of a column, by its place in the schema.
+// column is the builder of a column, by its index in tailSchema.
 func column[B array.Builder](r tailRows, i int) B {
 	b, _ := r.Field(i).(B) // the schema is a constant
 	return b
@@ -102,7 +101,7 @@ func (r tailRows) add(viewer, run string, s *runicornapiv1.MetricSeries) {
 		runs.Append(run)
 		steps.Append(step)
 		metrics.Append(s.GetMetricName())
-		appendAt(times.Append, times.AppendNull, s.GetTimes(), i, i < len(s.GetTimes()) && s.GetTimes()[i] != 0) // 0 is no time
+		appendAt(times.Append, times.AppendNull, s.GetTimes(), i, i < len(s.GetTimes()) && s.GetTimes()[i] != 0) // 0 means that the time is unknown
 		appendAt(values.Append, values.AppendNull, s.GetValues(), i, s.GetKind() == runicornapiv1.MetricKind_METRIC_KIND_NUMBER)
 		appendAt(func(v float64) { booleans.Append(v != 0) }, booleans.AppendNull, s.GetValues(), i, s.GetKind() == runicornapiv1.MetricKind_METRIC_KIND_BOOLEAN)
 		appendAt(texts.Append, texts.AppendNull, s.GetTexts(), i, s.GetKind() == runicornapiv1.MetricKind_METRIC_KIND_TEXT)
@@ -114,7 +113,7 @@ func (r tailRows) add(viewer, run string, s *runicornapiv1.MetricSeries) {
 	}
 }
 
-// appendAt appends a value of a series, or null if the series has none there.
+// appendAt appends a value of a series, or null if the series has none at that index.
 func appendAt[T any](add func(T), addNull func(), values []T, i int, wanted bool) {
 	if wanted && i < len(values) {
 		add(values[i])

@@ -14,20 +14,20 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 )
 
-// ticket is what a caller wants. One of its fields is set.
+// ticket selects a table. Exactly one field is set.
 type ticket struct {
 	export *runicornapiv1.ExportExperimentRequest
 	tail   *runicornapiv1.TailMetricsRequest
 }
 
-// ticketForms is the help that every error about a ticket ends with.
+// ticketForms is the end of each error message about a ticket.
 const ticketForms = `it is {"export": ExportExperimentRequest} or {"tail": TailMetricsRequest}, such as {"export": {"run_id": "20260101_120000_abcdef"}}`
 
-// parseTicket reads a ticket. Field names what it was in: ticket or cmd.
+// parseTicket parses a ticket. field is its name in errors: ticket or cmd.
 func parseTicket(field string, text []byte) (*ticket, error) {
 	var forms map[string]json.RawMessage
 	if err := json.Unmarshal(text, &forms); err != nil || len(forms) != 1 {
-		return nil, apierr.Invalid(field, "is no JSON object with one member; %s", ticketForms)
+		return nil, apierr.Invalid(field, "is not a JSON object with exactly one member; %s", ticketForms)
 	}
 	t := &ticket{}
 	for form, request := range forms {
@@ -49,7 +49,7 @@ func parseTicket(field string, text []byte) (*ticket, error) {
 	return t, t.check(field)
 }
 
-// check refuses what a table cannot be. The API checks the rest.
+// check rejects options that do not apply to a table. The API validates the rest.
 func (t *ticket) check(field string) error {
 	if t.export == nil {
 		return nil
@@ -66,7 +66,7 @@ func (t *ticket) check(field string) error {
 	return nil
 }
 
-// ticketOf reads a descriptor.
+// ticketOf converts a descriptor.
 func ticketOf(d *flight.FlightDescriptor) (*ticket, error) {
 	switch d.GetType() {
 	case flight.DescriptorCMD:
@@ -86,7 +86,7 @@ func ticketOf(d *flight.FlightDescriptor) (*ticket, error) {
 	return nil, apierr.Invalid("type", "must be PATH, with the path [viewer, run_id], or CMD, with a ticket; %s", ticketForms)
 }
 
-// bytes writes the ticket.
+// bytes encodes the ticket.
 func (t *ticket) bytes() ([]byte, error) {
 	form, request := "export", proto.Message(t.export)
 	if t.tail != nil {
@@ -94,16 +94,16 @@ func (t *ticket) bytes() ([]byte, error) {
 	}
 	text, err := toJSON.Marshal(request)
 	if err != nil {
-		return nil, fmt.Errorf("write a ticket: %w", err)
+		return nil, fmt.Errorf("encode a ticket: %w", err)
 	}
-	var out bytes.Buffer // protojson puts spaces at random
+	var out bytes.Buffer // protojson inserts spaces at random
 	if err := json.Compact(&out, text); err != nil {
-		return nil, fmt.Errorf("write a ticket: %w", err)
+		return nil, fmt.Errorf("encode a ticket: %w", err)
 	}
 	return fmt.Appendf(nil, `{%q:%s}`, form, out.Bytes()), nil
 }
 
-// info describes where the table of the ticket is: at this server, of unknown size.
+// info describes the table: served by this server, of unknown size.
 func (t *ticket) info(d *flight.FlightDescriptor) (*flight.FlightInfo, error) {
 	text, err := t.bytes()
 	if err != nil {
@@ -117,12 +117,12 @@ func (t *ticket) info(d *flight.FlightDescriptor) (*flight.FlightInfo, error) {
 	}, nil
 }
 
-// fromJSON reads a request, by the names of the contract or in camelCase.
+// fromJSON parses a request, with field names of the contract or in camelCase.
 func fromJSON(field string, text []byte, into proto.Message) error {
 	err := protojson.Unmarshal(text, into)
 	if err == nil {
 		return nil
 	}
 	message := strings.TrimSpace(strings.TrimPrefix(strings.ReplaceAll(err.Error(), "\u00a0", " "), "proto:"))
-	return apierr.Invalid(field, "is no %s: %s", into.ProtoReflect().Descriptor().Name(), message) // which cuts what it quotes
+	return apierr.Invalid(field, "is not a valid %s: %s", into.ProtoReflect().Descriptor().Name(), message) // Invalid truncates it
 }

@@ -1,9 +1,10 @@
-// Package dataserver is the mode in which TensorBoard itself starts the binary, as its
-// data server: it passes TensorBoard's questions on to a runicorn-grpc server, with the
-// token and over TLS, which TensorBoard cannot do.
+// Package dataserver is the mode in which TensorBoard starts the binary as its data server.
+// It forwards TensorBoard's requests to a runicorn-grpc server, over TLS if required, and
+// adds the token, which TensorBoard cannot send.
 //
-// TensorBoard gives it the command line of its own data server and one URL, the logdir,
-// which names the server and the experiments. It must not know what the answers mean.
+// TensorBoard starts it with the options of its own data server. The logdir among them is a
+// URL that selects the server and the experiments. The package must not depend on the content
+// of responses.
 package dataserver
 
 import (
@@ -28,17 +29,17 @@ import (
 
 const (
 	portFlag = "port-file"
-	// startTimeout bounds the first question to the server. TensorBoard waits for the port
-	// for ten seconds.
+	// startTimeout bounds the first request to the server. TensorBoard waits ten seconds for
+	// the port.
 	startTimeout = 8 * time.Second
-	maxMessage   = 256 << 20 // what TensorBoard accepts
+	maxMessage   = 256 << 20 // the limit of TensorBoard, in bytes
 
 	scheme    = "runicorn"
 	schemeTLS = "runicorn+tls"
 )
 
-// IsStarted says whether TensorBoard has started this process: the flag for the file with
-// the port is in no other command line.
+// IsStarted reports whether TensorBoard has started this process: no other command line has
+// the flag for the port file.
 func IsStarted(args []string) bool {
 	for _, arg := range args {
 		if strings.HasPrefix(strings.TrimLeft(arg, "-"), portFlag+"=") {
@@ -48,7 +49,7 @@ func IsStarted(args []string) bool {
 	return false
 }
 
-// options is what TensorBoard's command line says that matters here.
+// options is the part of TensorBoard's command line that is used.
 type options struct {
 	logdir    string
 	port      int
@@ -65,15 +66,15 @@ func parse(args []string) (o options, err error) {
 	flags.StringVar(&o.portFile, portFlag, "", "")
 	flags.StringVar(&o.errorFile, "error-file", "", "")
 	flags.BoolVar(&o.untilEOF, "die-after-stdin", false, "")
-	// Answers are always fresh, and what is asked for is sampled as each question says.
+	// Not needed: the server always returns current data, and each request has its sample size.
 	flags.String("reload", "", "")
 	flags.String("samples-per-plugin", "", "")
 	flags.Bool("verbose", false, "")
 	return o, flags.Parse(args)
 }
 
-// Run serves TensorBoard until ctx or stdin ends. The error is a sentence for people, which
-// TensorBoard finds in its error file.
+// Run serves TensorBoard until ctx is done or stdin ends. The error is written to the error
+// file, which TensorBoard shows to its user.
 func Run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader) error {
 	o, err := parse(args)
 	if err == nil {
@@ -96,7 +97,7 @@ func serve(ctx context.Context, o *options, getenv func(string) string, stdin io
 	if err != nil {
 		return err
 	}
-	defer c.Close() //nolint:errcheck // all answers are there
+	defer c.Close() //nolint:errcheck // no calls are in flight
 	p := &provider{server: tensorboardpb.NewTensorBoardDataProviderClient(c.Conn()), experiment: to.experiment}
 	if err := p.check(ctx, to.address); err != nil {
 		return err
@@ -109,8 +110,8 @@ func serve(ctx context.Context, o *options, getenv func(string) string, stdin io
 	tensorboardpb.RegisterTensorBoardDataProviderServer(s, p)
 	defer context.AfterFunc(ctx, s.Stop)()
 	if o.untilEOF {
-		go func() { // ends with stdin, which is at the latest when the process ends
-			_, _ = io.Copy(io.Discard, stdin) // an error is an end, too
+		go func() { // ends with stdin, at the latest when the process exits
+			_, _ = io.Copy(io.Discard, stdin) // an error is also the end of stdin
 			cancel()
 		}()
 	}
@@ -123,33 +124,33 @@ func serve(ctx context.Context, o *options, getenv func(string) string, stdin io
 	return nil
 }
 
-// writePort writes the port to the file. TensorBoard reads it as soon as it is there, so it
-// must not be seen half written.
+// writePort writes the port to the file, atomically: TensorBoard reads the file as soon as it
+// exists.
 func writePort(path string, listener net.Listener) error {
 	_, port, err := net.SplitHostPort(listener.Addr().String())
 	if err != nil {
 		return err
 	}
-	half := filepath.Join(filepath.Dir(path), "."+filepath.Base(path))
-	if err := os.WriteFile(half, []byte(port+"\n"), 0o600); err != nil {
-		return fmt.Errorf("tell TensorBoard the port: %w", err)
+	temporary := filepath.Join(filepath.Dir(path), "."+filepath.Base(path))
+	if err := os.WriteFile(temporary, []byte(port+"\n"), 0o600); err != nil {
+		return fmt.Errorf("write the port file: %w", err)
 	}
-	if err := os.Rename(half, path); err != nil {
-		return fmt.Errorf("tell TensorBoard the port: %w", err)
+	if err := os.Rename(temporary, path); err != nil {
+		return fmt.Errorf("write the port file: %w", err)
 	}
 	return nil
 }
 
-// source is what a logdir names.
+// source is the server and the scope in a logdir.
 type source struct {
 	address    string
 	secure     bool
 	experiment string // VIEWER~path~below, or empty for all Viewers
 }
 
-// parseLogdir reads runicorn://HOST:PORT[/VIEWER[/path]].
+// parseLogdir parses runicorn://HOST:PORT[/VIEWER[/path]].
 func parseLogdir(logdir string) (*source, error) {
-	const form = "--logdir must be runicorn://HOST:PORT, with /VIEWER or /VIEWER/path behind it or not, and runicorn+tls:// for TLS"
+	const form = "--logdir must be runicorn://HOST:PORT[/VIEWER[/path]], or runicorn+tls:// for TLS"
 	u, err := url.Parse(logdir)
 	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || (u.Scheme != scheme && u.Scheme != schemeTLS) {
 		return nil, errors.New(form)
@@ -159,8 +160,8 @@ func parseLogdir(logdir string) (*source, error) {
 	return s, nil
 }
 
-// connect makes a client of the server. The token and the certificates to trust come by the
-// environment: a command line can be read by everybody on the machine.
+// connect creates a client of the server. The token and the trusted certificates are read
+// from the environment, because other users of the machine can read the command line.
 func (s *source) connect(getenv func(string) string) (*client.Client, error) {
 	options := []client.Option{client.WithToken(getenv("RUNICORN_GRPC_TOKEN"))}
 	if path := getenv("RUNICORN_GRPC_TLS_CA"); path != "" {

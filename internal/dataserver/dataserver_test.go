@@ -13,20 +13,20 @@ func TestParseLogdir(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name, logdir string
-		want         source // with an address unless it is refused
+		want         source // no address: the logdir is rejected
 	}{
-		{"a server is all its Viewers", "runicorn://127.0.0.1:23310", source{address: "127.0.0.1:23310"}},
-		{"a slash changes nothing", "runicorn://127.0.0.1:23310/", source{address: "127.0.0.1:23310"}},
+		{"a server", "runicorn://127.0.0.1:23310", source{address: "127.0.0.1:23310"}},
+		{"a trailing slash", "runicorn://127.0.0.1:23310/", source{address: "127.0.0.1:23310"}},
 		{"a Viewer", "runicorn://lab.example.org:23310/gpu", source{address: "lab.example.org:23310", experiment: "gpu"}},
 		{"a path of a Viewer", "runicorn://[::1]:1/gpu/vision/resnet", source{address: "[::1]:1", experiment: "gpu~vision~resnet"}},
 		{"a path with spaces", "runicorn://h:1/gpu/a%20b", source{address: "h:1", experiment: "gpu~a b"}},
 		{"over TLS", "runicorn+tls://h:1", source{address: "h:1", secure: true}},
-		{"a folder is refused", "/data/runs", source{}},
-		{"nothing is refused", "", source{}},
-		{"another scheme is refused", "http://h:1", source{}},
-		{"no host is refused", "runicorn:///gpu", source{}},
-		{"a password is refused", "runicorn://me:secret@h:1", source{}},
-		{"a query is refused", "runicorn://h:1/?token=secret", source{}},
+		{"a folder is rejected", "/data/runs", source{}},
+		{"an empty logdir is rejected", "", source{}},
+		{"another scheme is rejected", "http://h:1", source{}},
+		{"a missing host is rejected", "runicorn:///gpu", source{}},
+		{"a password is rejected", "runicorn://me:secret@h:1", source{}},
+		{"a query is rejected", "runicorn://h:1/?token=secret", source{}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

@@ -19,9 +19,9 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/search/searchtest"
 )
 
-// TestSearch_WhileRunsOfRealViewersChange searches while SDKs log to runs, end and reopen
-// them, and while others are renamed, deleted and restored. For unchanged runs the
-// responses always agree with a slow reader; for all runs, after the changes.
+// SDKs log to runs, end and reopen them, and other runs are renamed, deleted and restored.
+// Meanwhile the responses for unchanged runs must agree with the oracle; after the changes,
+// those for all runs.
 func TestSearch_WhileRunsOfRealViewersChange(t *testing.T) {
 	for _, version := range realviewer.Versions() {
 		t.Run(string(version), func(t *testing.T) {
@@ -31,7 +31,7 @@ func TestSearch_WhileRunsOfRealViewersChange(t *testing.T) {
 			done := make(chan error, 1)
 			ctx, stop := context.WithCancel(t.Context())
 			go func() { done <- c.change(ctx, rand.New(rand.NewPCG(23, 24))) }()
-			for asked := 0; asked < randomQuestions(t) || len(done) == 0; asked++ {
+			for searches := 0; searches < randomFilters(t) || len(done) == 0; searches++ {
 				c.searchMeanwhile(t, rng)
 				if t.Failed() {
 					break
@@ -43,8 +43,8 @@ func TestSearch_WhileRunsOfRealViewersChange(t *testing.T) {
 			}
 			known, reopened := slices.Concat(c.still, c.moved), []searchtest.Run(nil)
 			for key, run := range c.trained {
-				if r := slowRun(run, version); strings.HasPrefix(key, "again") && version == realviewer.V072 {
-					reopened = append(reopened, r) // its list keeps their first end status: they are read again every ten minutes
+				if r := oracleRun(run, version); strings.HasPrefix(key, "again") && version == realviewer.V072 {
+					reopened = append(reopened, r) // its list keeps their first end status, so they are refreshed every ten minutes only
 				} else {
 					known = append(known, r)
 				}
@@ -62,12 +62,13 @@ type changing struct {
 	url     string // of the Viewer
 	trainer *realviewer.Trainer
 	still   []searchtest.Run // not changed by the test
-	moved   []searchtest.Run // they are renamed, deleted and restored; their logs stay
+	moved   []searchtest.Run // renamed, deleted and restored; their logs do not change
 	trained map[string]realviewer.Run
 	canMove bool
 }
 
-// changingKeys are the runs of the SDK: the first ones grow, the others end and are reopened.
+// changingKeys are the runs of the SDK. grow1 and grow2 grow; again1 and again2 are ended and
+// reopened.
 var changingKeys = []string{"grow1", "grow2", "again1", "again2"}
 
 func newChanging(t *testing.T, rng *rand.Rand, version realviewer.Version) *changing {
@@ -103,25 +104,26 @@ func newChanging(t *testing.T, rng *rand.Rand, version realviewer.Version) *chan
 	return c
 }
 
-// copiedRun is a copy of a run for the oracle, which stays where it is.
+// copiedRun is a copy of a run for the oracle, which is not affected by changes of the run.
 func copiedRun(t *testing.T, run realviewer.Run, version realviewer.Version) searchtest.Run {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS(run.Dir)); err != nil {
 		t.Fatal(err)
 	}
-	r := slowRun(run, version)
+	r := oracleRun(run, version)
 	r.Dir, r.EventFile = dir, filepath.Join(dir, filepath.Base(run.EventFile))
 	return r
 }
 
-// oddCells are what is logged to growing runs.
+// oddCells are values that are logged to growing runs.
 var oddCells = []string{
 	`{"loss": 0.5, "a.b.c": 1}`, `{"loss": NaN, "epoch": 3}`, `{"loss": Infinity, "mixed": "text"}`, `{"loss": -Infinity}`,
 	`{"mixed": 1152921504606846977}`, `{"flag": true, "train/loss": -2.25}`, `{"say \"x\"": 3, "über": null}`,
 }
 
-// change changes runs until ctx ends, or it has done so often.
+// change makes a number of random changes, then restores deleted runs and ends running ones.
+// It stops early with an error if ctx is done.
 func (c *changing) change(ctx context.Context, rng *rand.Rand) error {
 	bin := map[string]bool{}
 	for step := range int64(120) {
@@ -156,7 +158,7 @@ func (c *changing) change(ctx context.Context, rng *rand.Rand) error {
 	return nil
 }
 
-// touch renames, deletes or restores a run, by the server itself.
+// touch renames, deletes or restores a run over the API of the server.
 func (c *changing) touch(ctx context.Context, id string, bin map[string]bool, rng *rand.Rand) error {
 	switch {
 	case bin[id]:
@@ -186,7 +188,7 @@ func (c *changing) restore(ctx context.Context, id string) error {
 	return err
 }
 
-// searchMeanwhile checks the responses for the unchanged runs.
+// searchMeanwhile checks a response for the unchanged runs.
 func (c *changing) searchMeanwhile(t *testing.T, rng *rand.Rand) {
 	t.Helper()
 	term, order := searchtest.RandomTerm(rng, searchtest.Names, 2), searchtest.RandomOrder(rng, searchtest.Names)
@@ -202,8 +204,8 @@ func (c *changing) searchMeanwhile(t *testing.T, rng *rand.Rand) {
 	}
 }
 
-// awaitAgreement repeats the searches until they agree with the slow reader: fields that
-// are requested for the first time are read in the background.
+// awaitAgreement repeats searches until they agree with the oracle: parts that are requested
+// for the first time are read in the background.
 func awaitAgreement(t *testing.T, s *server, oracle *searchtest.Oracle, rng *rand.Rand, all []searchtest.Run) {
 	t.Helper()
 	ours := map[string]bool{}
@@ -212,13 +214,13 @@ func awaitAgreement(t *testing.T, s *server, oracle *searchtest.Oracle, rng *ran
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	for range randomQuestions(t) {
+	for range randomFilters(t) {
 		term := searchtest.RandomTerm(rng, searchtest.Names, 1)
 		want := oracle.Expect(t, all, term, searchtest.ByID())
 		var last []string
 		for {
 			resp, err := s.experiments.ListExperiments(ctx, &runicornapiv1.ListExperimentsRequest{Filter: term.Text, OrderBy: "run_id", PageSize: 1000})
-			got := slices.DeleteFunc(runIDs(resp), func(id string) bool { return !ours[id] }) // others are there too
+			got := slices.DeleteFunc(runIDs(resp), func(id string) bool { return !ours[id] }) // other runs exist too
 			if err == nil && slices.Equal(got, want) && resp.GetComplete() {
 				break
 			}

@@ -13,9 +13,9 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/search/searchtest"
 )
 
-// TestSearch_SurvivesKillsOfTheServer kills the server at random times while it reads
-// runs, some of which grow, and writes its state. The responses of the next server agree
-// with a slow reader, whatever state it finds.
+// The server is killed at random times while it reads runs, some of which grow, and writes
+// its state. The responses of the next server must agree with the oracle, whatever state it
+// finds.
 func TestSearch_SurvivesKillsOfTheServer(t *testing.T) {
 	for _, version := range []realviewer.Version{realviewer.V060, realviewer.V072} {
 		t.Run(string(version), func(t *testing.T) {
@@ -25,34 +25,34 @@ func TestSearch_SurvivesKillsOfTheServer(t *testing.T) {
 			var runs []realviewer.Run
 			for i := range 60 {
 				spec := realviewer.RunSpec{Name: fmt.Sprintf("n%d", i/20), Created: time.Now().Add(time.Duration(i-60) * time.Second)}
-				if i%6 == 0 { // they grow
+				if i%6 == 0 { // running, and appended to later
 					spec.Status, spec.PID = "running", os.Getpid()
 				}
 				runs = append(runs, writeRandomRun(t, rng, storage, version, spec))
 			}
 			viewer := realviewer.MustStart(t, install, realviewer.Options{Storage: storage})
 			for range 10 {
-				killServerWhileAsked(t, rng, viewer.URL(), state, runs)
+				killServerDuringSearches(t, rng, viewer.URL(), state, runs)
 			}
 			s := mustStart(t, "--viewer="+viewer.URL(), "--state-dir="+state)
-			var slow, growing []searchtest.Run
+			var ended, growing []searchtest.Run
 			for i, run := range runs {
-				if r := slowRun(run, version); i%6 == 0 {
+				if r := oracleRun(run, version); i%6 == 0 {
 					growing = append(growing, r)
 				} else {
-					slow = append(slow, r)
+					ended = append(ended, r)
 				}
 			}
-			searchRandomly(t, s, "", "status = FINISHED", slow, searchtest.Names, rng)
+			searchRandomly(t, s, "", "status = FINISHED", ended, searchtest.Names, rng)
 			awaitCaughtUp(t, s, growing)
 			searchRandomly(t, s, "", "status = RUNNING", growing, searchtest.Names, rng)
 		})
 	}
 }
 
-// killServerWhileAsked starts a server on a state, searches while runs grow, and kills it
-// within the first seconds, in which the state is written once or twice.
-func killServerWhileAsked(t *testing.T, rng *rand.Rand, viewerURL, state string, runs []realviewer.Run) {
+// killServerDuringSearches starts a server with a state directory, searches while runs grow,
+// and kills the server within the first seconds, in which it writes the state once or twice.
+func killServerDuringSearches(t *testing.T, rng *rand.Rand, viewerURL, state string, runs []realviewer.Run) {
 	t.Helper()
 	s, err := startServer(t.Context(), "--viewer="+viewerURL, "--state-dir="+state)
 	if err != nil {
@@ -64,7 +64,7 @@ func killServerWhileAsked(t *testing.T, rng *rand.Rand, viewerURL, state string,
 		for i := 0; i < len(runs); i += 6 {
 			appendTo(t, runs[i].EventFile, fmt.Sprintf("\n"+`{"ts": 1, "type": "metrics", "data": {"global_step": %d, "loss": %d}}`+"\n", 1000+rng.IntN(500), rng.IntN(9)))
 		}
-		_, _ = s.experiments.ListExperiments(ctx, &runicornapiv1.ListExperimentsRequest{OrderBy: "metrics.loss.min"}) // it ends when the server does
+		_, _ = s.experiments.ListExperiments(ctx, &runicornapiv1.ListExperimentsRequest{OrderBy: "metrics.loss.min"}) // fails when the server is killed
 	}
 	if err := s.process.Kill(); err != nil {
 		t.Fatal(err)
@@ -74,14 +74,14 @@ func killServerWhileAsked(t *testing.T, rng *rand.Rand, viewerURL, state string,
 	}
 }
 
-// awaitCaughtUp waits until the answers about running runs are younger than this call.
+// awaitCaughtUp waits until the data of running runs in responses is newer than this call.
 func awaitCaughtUp(t *testing.T, s *server, runs []searchtest.Run) {
 	t.Helper()
 	start := time.Now()
 	for {
 		resp, err := s.experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{
 			Filter: "status = RUNNING AND (metrics.loss:* OR NOT metrics.loss:*)", PageSize: 1000,
-			// Every part that filters can use is requested here.
+			// The filter and this order request every part that filters can use.
 			OrderBy: "summary.best, config.lr",
 		})
 		if err != nil || len(resp.GetExperiments()) != len(runs) {

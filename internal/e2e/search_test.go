@@ -19,9 +19,9 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/search/searchtest"
 )
 
-// TestSearch_AgreesWithASlowReader compares random filters and orders over what the SDKs
-// of the three generations have written with what Python makes of their files.
-func TestSearch_AgreesWithASlowReader(t *testing.T) {
+// Random filters and orders are compared with the oracle, over runs that the SDKs of all
+// three generations have written.
+func TestSearch_AgreesWithTheOracle(t *testing.T) {
 	eachGeneration(t, func(t *testing.T, s *server, viewer string, seeded *realviewer.Seeded) {
 		rng := rand.New(rand.NewPCG(7, uint64(len(viewer))))
 		var runs []searchtest.Run
@@ -30,7 +30,7 @@ func TestSearch_AgreesWithASlowReader(t *testing.T) {
 			if run.Status == "running" || key == realviewer.KeyCrashed {
 				continue // it grows, or its Viewer reports another status than the SDK
 			}
-			runs = append(runs, slowRun(run, seeded.Manifest.Version))
+			runs = append(runs, oracleRun(run, seeded.Manifest.Version))
 			log, err := realviewer.ReadLog(run.EventFile)
 			if err != nil {
 				t.Fatal(err)
@@ -48,8 +48,9 @@ func TestSearch_AgreesWithASlowReader(t *testing.T) {
 	})
 }
 
-// randomQuestions is how many random filters a test tries: 50, or RUNICORN_RANDOM_FILTERS.
-func randomQuestions(t *testing.T) int {
+// randomFilters is the number of random filters that a test tries: 50, or
+// RUNICORN_RANDOM_FILTERS.
+func randomFilters(t *testing.T) int {
 	t.Helper()
 	n, err := strconv.Atoi(cmp.Or(os.Getenv("RUNICORN_RANDOM_FILTERS"), "50"))
 	if err != nil {
@@ -58,12 +59,12 @@ func randomQuestions(t *testing.T) int {
 	return n
 }
 
-// searchRandomly asks a server random questions about the runs that a filter selects, and
-// compares the answers with those of a slow reader.
+// searchRandomly sends random searches for the runs that a filter selects, and compares the
+// responses with the oracle.
 func searchRandomly(t *testing.T, s *server, viewer, selected string, runs []searchtest.Run, names []string, rng *rand.Rand) {
 	t.Helper()
 	oracle := searchtest.NewOracle(t)
-	for range randomQuestions(t) {
+	for range randomFilters(t) {
 		term, order := searchtest.RandomTerm(rng, names, 1), searchtest.RandomOrder(rng, names)
 		resp, err := s.experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{
 			Viewer: viewer, Filter: "(" + selected + ") AND (" + term.Text + ")", OrderBy: order.Text, PageSize: 1000,
@@ -84,13 +85,12 @@ func runIDs(resp *runicornapiv1.ListExperimentsResponse) (ids []string) {
 	return ids
 }
 
-// slowRun is a run for the oracle.
-func slowRun(run realviewer.Run, version realviewer.Version) searchtest.Run {
+// oracleRun converts a run for the oracle.
+func oracleRun(run realviewer.Run, version realviewer.Version) searchtest.Run {
 	return searchtest.Run{ID: run.RunID, EventFile: run.EventFile, Dir: run.Dir, IsTable: !version.HasPaths()}
 }
 
-// TestSearch_ReadsManyRunsOfRealViewers writes more runs than are read one by one, some with
-// steps that go back, and compares every answer with what Python makes of their files.
+// There are enough runs for reads of several together. The steps of some are not in order.
 func TestSearch_ReadsManyRunsOfRealViewers(t *testing.T) {
 	for _, version := range realviewer.Versions() {
 		t.Run(string(version), func(t *testing.T) {
@@ -100,7 +100,7 @@ func TestSearch_ReadsManyRunsOfRealViewers(t *testing.T) {
 			var runs []searchtest.Run
 			for i := range 60 {
 				run := writeRandomRun(t, rng, storage, version, realviewer.RunSpec{Name: fmt.Sprintf("n%d", i/20), Created: time.Now().Add(time.Duration(i) * time.Second)})
-				runs = append(runs, slowRun(run, version))
+				runs = append(runs, oracleRun(run, version))
 			}
 			viewer, err := realviewer.Start(t.Context(), install, realviewer.Options{Storage: storage})
 			if err != nil {
@@ -113,7 +113,7 @@ func TestSearch_ReadsManyRunsOfRealViewers(t *testing.T) {
 	}
 }
 
-// writeRandomRun writes a run with everything that an event file may have.
+// writeRandomRun writes a run with a random event file.
 func writeRandomRun(t *testing.T, rng *rand.Rand, storage string, version realviewer.Version, spec realviewer.RunSpec) realviewer.Run {
 	t.Helper()
 	events := searchtest.RandomLog(rng)

@@ -8,25 +8,24 @@ import (
 	"time"
 )
 
-// curve is a drawn line in the DOM: a path of many straight pieces, which no icon has.
+// curve matches a drawn curve in the DOM: a path of more line segments than any icon has.
 var curve = regexp.MustCompile(`d="M[-0-9.]+[, ][-0-9.]+(?:L[-0-9.]+[, ][-0-9.]+){20,}`)
 
-// TestTensorBoard_DrawsCurvesInABrowser loads Time Series in Chromium. It takes long, so
-// only make full runs it.
+// Time Series is loaded in Chromium. This takes long, so it runs only in make full.
 func TestTensorBoard_DrawsCurvesInABrowser(t *testing.T) {
 	t.Parallel()
 	if !isFull() {
-		t.Skip("make full runs it")
+		t.Skip("runs only in make full")
 	}
 	browser, err := exec.LookPath("chromium")
 	if err != nil {
-		t.Fatal("needs chromium on the PATH")
+		t.Fatal("chromium must be on the PATH")
 	}
 	s := mustStart(t, "--demo")
 	b := startTensorBoard(t, newestTensorBoard, s.grpcAddr, nil)
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	// Without WebGL the curves are SVG, and so in the DOM.
+	// Without WebGL, TensorBoard draws the curves as SVG, so they are in the DOM.
 	cmd := exec.CommandContext(ctx, browser, "--headless=new", "--no-sandbox", "--disable-3d-apis", "--disable-dev-shm-usage", //nolint:gosec // found on the PATH
 		"--user-data-dir="+t.TempDir(), "--window-size=1400,900", "--virtual-time-budget=60000", "--dump-dom", b.url+"/#timeseries")
 	dom, err := cmd.Output()

@@ -20,9 +20,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
-// tensorBoards are the releases that the tests run: the one in continuous integration, and
-// with RUNICORN_PYTHON_PAIRS=all, as make full has it, the oldest one that installs on
-// current Pythons.
+// tensorBoards are the releases to test: the newest one, and with RUNICORN_PYTHON_PAIRS=all,
+// as in make full, also the oldest one that can be installed with current Pythons.
 func tensorBoards() []string {
 	if isFull() {
 		return []string{newestTensorBoard, oldestTensorBoard}
@@ -32,11 +31,11 @@ func tensorBoards() []string {
 
 const newestTensorBoard, oldestTensorBoard = "2.21.0", "2.8.0"
 
-// installs keeps tests from installing a release side by side.
+// installs serializes installations.
 var installs sync.Mutex
 
-// tensorBoardPython is the interpreter of a virtual environment with a release of
-// TensorBoard and without TensorFlow, kept between runs.
+// tensorBoardPython is the interpreter of a virtual environment with a release of TensorBoard
+// and without TensorFlow. The environment is kept between runs.
 func tensorBoardPython(t *testing.T, release string) string {
 	t.Helper()
 	installs.Lock()
@@ -53,7 +52,7 @@ func tensorBoardPython(t *testing.T, release string) string {
 	}
 	packages := []string{"tensorboard==" + release}
 	if release == oldestTensorBoard {
-		packages = append(packages, "six", "setuptools<70", "numpy<2", "protobuf<3.21") // an undeclared dependency
+		packages = append(packages, "six", "setuptools<70", "numpy<2", "protobuf<3.21") // undeclared dependencies, and bounds that the release does not declare
 	}
 	for _, args := range [][]string{
 		{system, "-m", "venv", venv},
@@ -66,26 +65,26 @@ func tensorBoardPython(t *testing.T, release string) string {
 	return python
 }
 
-// tensorBoard is a TensorBoard as a process.
+// tensorBoard is a process of TensorBoard.
 type tensorBoard struct {
 	url    string
 	client *http.Client
 	cmd    *exec.Cmd
 }
 
-// served finds the address in the output of TensorBoard's start.
+// served matches the address in TensorBoard's output.
 var served = regexp.MustCompile(`TensorBoard \S+ at (http://\S+?)/? `)
 
-// startTensorBoard starts an unmodified TensorBoard on the gRPC port of a server, or on
-// another address of it; without one, the flags select the data. Environment variables
-// are added.
+// startTensorBoard starts an unmodified TensorBoard with a data provider at an address.
+// Without one, the flags select the data. The environment variables are added to those of the
+// test.
 func startTensorBoard(t *testing.T, release, provider string, environment []string, flags ...string) *tensorBoard {
 	t.Helper()
 	python := tensorBoardPython(t, release)
 	if provider != "" {
 		flags = append(flags, "--grpc_data_provider="+provider)
 	}
-	cmd := exec.Command(python, append([]string{"-m", "tensorboard.main", "--host=127.0.0.1", "--port=0"}, flags...)...) //nolint:gosec // our own
+	cmd := exec.Command(python, append([]string{"-m", "tensorboard.main", "--host=127.0.0.1", "--port=0"}, flags...)...) //nolint:gosec // arguments of the test
 	cmd.Env = append(os.Environ(), environment...)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
@@ -95,14 +94,14 @@ func startTensorBoard(t *testing.T, release, provider string, environment []stri
 		t.Fatal(err)
 	}
 	b := &tensorBoard{client: &http.Client{Timeout: time.Minute}, cmd: cmd}
-	var said strings.Builder
+	var output strings.Builder
 	found, read := make(chan string, 1), make(chan struct{})
 	go func() {
 		defer close(read)
 		lines := bufio.NewReader(stderr)
 		for {
 			line, err := lines.ReadString('\n')
-			said.WriteString(line)
+			output.WriteString(line)
 			if m := served.FindStringSubmatch(line); m != nil {
 				found <- m[1]
 			}
@@ -117,21 +116,21 @@ func startTensorBoard(t *testing.T, release, provider string, environment []stri
 		_ = cmd.Wait() // it was killed
 		b.client.CloseIdleConnections()
 		if t.Failed() {
-			t.Logf("TensorBoard wrote:\n%.4000s", said.String())
+			t.Logf("TensorBoard wrote:\n%.4000s", output.String())
 		}
 	})
 	select {
 	case b.url = <-found:
 	case <-read:
-		t.Fatal("TensorBoard ended")
+		t.Fatal("TensorBoard exited")
 	case <-time.After(2 * time.Minute):
-		t.Fatal("TensorBoard does not serve")
+		t.Fatal("TensorBoard has printed no address")
 	}
 	return b
 }
 
-// ask makes a request, and decodes the response.
-func (b *tensorBoard) ask(req *http.Request, into any) error {
+// do sends a request and decodes the response.
+func (b *tensorBoard) do(req *http.Request, into any) error {
 	resp, err := b.client.Do(req)
 	if err != nil {
 		return err
@@ -165,7 +164,7 @@ func (b *tensorBoard) tryGet(t *testing.T, path string, query url.Values, into a
 	if err != nil {
 		t.Fatal(err)
 	}
-	return b.ask(req, into)
+	return b.do(req, into)
 }
 
 // post sends a body to a route.
@@ -176,47 +175,47 @@ func (b *tensorBoard) post(t *testing.T, path, mediaType, body string, into any)
 		t.Fatal(err)
 	}
 	req.Header.Set("Content-Type", mediaType)
-	return b.ask(req, into)
+	return b.do(req, into)
 }
 
-// timeSeries is the route of Time Series.
+// timeSeries is the path of the Time Series routes.
 const timeSeries = "/experiment/defaultExperimentId/data/plugin/timeseries/"
 
 // tbPoint is a point of a curve.
 type tbPoint struct {
 	Step     json.Number
-	Value    any // NaN and the infinities are texts
+	Value    any // NaN and the infinities are strings
 	WallTime float64
 }
 
-// series reads the curves of a tag, by run.
+// series returns the curves of a tag, by run.
 func (b *tensorBoard) series(t *testing.T, tag string) (byRun map[string][]tbPoint, err error) {
 	t.Helper()
 	request, err := json.Marshal([]map[string]string{{"plugin": "scalars", "tag": tag}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	var answers []struct {
+	var responses []struct {
 		Error       string
 		RunToSeries map[string][]tbPoint
 	}
-	if err := b.post(t, timeSeries+"timeSeries", "application/x-www-form-urlencoded", url.Values{"requests": {string(request)}}.Encode(), &answers); err != nil {
+	if err := b.post(t, timeSeries+"timeSeries", "application/x-www-form-urlencoded", url.Values{"requests": {string(request)}}.Encode(), &responses); err != nil {
 		return nil, err
 	}
-	if len(answers) != 1 || answers[0].Error != "" {
-		return nil, fmt.Errorf("%s: %+v", tag, answers)
+	if len(responses) != 1 || responses[0].Error != "" {
+		return nil, fmt.Errorf("%s: %+v", tag, responses)
 	}
-	return answers[0].RunToSeries, nil
+	return responses[0].RunToSeries, nil
 }
 
-// runs lists the runs.
+// runs returns the names of the runs.
 func (b *tensorBoard) runs(t *testing.T) (names []string) {
 	t.Helper()
 	b.get(t, "/data/runs", nil, &names)
 	return names
 }
 
-// find is the run that ends with an id.
+// find returns the run of a Viewer whose name ends with an id.
 func find(t *testing.T, runs []string, viewer, runID string) string {
 	t.Helper()
 	for _, name := range runs {

@@ -16,7 +16,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
-// startedByTensorBoard is the environment in which TensorBoard starts our binary.
+// startedByTensorBoard is the environment in which TensorBoard starts our binary as its data
+// server.
 func startedByTensorBoard(t *testing.T, variables ...string) []string {
 	t.Helper()
 	path, err := binary.Path(t.Context())
@@ -26,9 +27,8 @@ func startedByTensorBoard(t *testing.T, variables ...string) []string {
 	return append([]string{"TENSORBOARD_DATA_SERVER_BINARY=" + path}, variables...)
 }
 
-// TestTensorBoard_StartsTheBinaryForASecuredServer in front of all three generations:
-// TensorBoard sends no token, so it starts the binary, which does. What it shows is what a
-// TensorBoard on an open server shows.
+// TensorBoard sends no token, so it starts the binary, which sends it. The data must equal
+// that of a TensorBoard of a server without authentication.
 func TestTensorBoard_StartsTheBinaryForASecuredServer(t *testing.T) {
 	t.Parallel()
 	const token = "e2e-token-of-tensorboard-0123456789"
@@ -72,7 +72,7 @@ func TestTensorBoard_StartsTheBinaryForASecuredServer(t *testing.T) {
 	deep := lab.Viewer(t, realviewer.V072).Manifest.Runs[realviewer.KeyDeep]
 	below := startTensorBoard(t, newestTensorBoard, "", environment, "--load_fast=true", logdir+"/v07/"+deep.Path)
 	if runs := below.runs(t); len(runs) != 1 || !strings.HasSuffix(runs[0], deep.RunID) {
-		t.Errorf("below %s there is %q", deep.Path, runs)
+		t.Errorf("the runs at or below %s are %q", deep.Path, runs)
 	}
 	if strings.Contains(s.output(), token) {
 		t.Error("the token is in the log")
@@ -80,7 +80,7 @@ func TestTensorBoard_StartsTheBinaryForASecuredServer(t *testing.T) {
 	wantEndWithParent(t, all)
 }
 
-// wantEndWithParent kills TensorBoard, and waits for the end of the binary.
+// wantEndWithParent kills TensorBoard, and waits until the binary exits.
 func wantEndWithParent(t *testing.T, b *tensorBoard) {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), "pgrep", "-P", strconv.Itoa(b.cmd.Process.Pid), "-f", "port-file").Output()
@@ -97,7 +97,7 @@ func wantEndWithParent(t *testing.T, b *tensorBoard) {
 		select {
 		case <-time.After(50 * time.Millisecond):
 		case <-ctx.Done():
-			t.Fatal("the binary runs on after TensorBoard was killed")
+			t.Fatal("the binary is still running after TensorBoard was killed")
 		}
 	}
 }
@@ -113,8 +113,8 @@ func isRunning(pid string) bool {
 	return !strings.HasPrefix(after, "Z")
 }
 
-// TestTensorBoard_ReportsWhyTheBinaryDoesNotServe: the sentence is in TensorBoard's log.
-func TestTensorBoard_ReportsWhyTheBinaryDoesNotServe(t *testing.T) {
+// The error message of the binary is in TensorBoard's log.
+func TestTensorBoard_ReportsTheErrorOfTheBinary(t *testing.T) {
 	t.Parallel()
 	demo := mustStart(t, "--demo")
 	tokens := filepath.Join(t.TempDir(), "tokens.txt")
@@ -124,8 +124,8 @@ func TestTensorBoard_ReportsWhyTheBinaryDoesNotServe(t *testing.T) {
 	secured := mustStart(t, "--demo", "--auth-token-file="+tokens)
 	for _, tc := range []struct{ name, logdir, want string }{
 		{"a folder", "/data/runs", "--logdir must be runicorn://HOST:PORT"},
-		{"nobody listens", "runicorn://" + freeAddr(t), "no runicorn-grpc server answers"},
-		{"no such viewer", "runicorn://" + demo.grpcAddr + "/nosuch", "nosuch"},
+		{"no server", "runicorn://" + freeAddr(t), "no runicorn-grpc server responds"},
+		{"an unknown viewer", "runicorn://" + demo.grpcAddr + "/nosuch", "nosuch"},
 		{"no token", "runicorn://" + secured.grpcAddr, "token"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

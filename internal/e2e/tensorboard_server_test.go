@@ -33,9 +33,9 @@ func freeAddr(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// TestTensorBoard_LeavesOutAViewerThatIsDownAndSurvivesARestart: the others are shown, and
-// what is missing is named.
-func TestTensorBoard_LeavesOutAViewerThatIsDownAndSurvivesARestart(t *testing.T) {
+// The other Viewers are shown, and the description names the missing one. After a restart of
+// the server, TensorBoard continues.
+func TestTensorBoard_OmitsAnUnreachableViewerAndSurvivesARestart(t *testing.T) {
 	t.Parallel()
 	seeded := lab.Viewer(t, realviewer.V072)
 	addr := freeAddr(t)
@@ -67,7 +67,7 @@ func TestTensorBoard_LeavesOutAViewerThatIsDownAndSurvivesARestart(t *testing.T)
 		t.Fatal(err)
 	}
 	if err := b.tryGet(t, "/data/runs", nil, new([]string)); err == nil {
-		t.Error("there is an answer without a server")
+		t.Error("a request succeeds without a server")
 	}
 	mustStart(t, flags...)
 	deadline := time.Now().Add(30 * time.Second)
@@ -87,10 +87,10 @@ func TestTensorBoard_LeavesOutAViewerThatIsDownAndSurvivesARestart(t *testing.T)
 	}
 }
 
-// TestTensorBoard_ReadsARunThatHasEndedOnce counts the requests to a Viewer of 0.7.2: for the
-// tags, the hyperparameters and the points of a run together the event file once, and
-// summary.json only where the answer about all summaries does not have it as it is.
-func TestTensorBoard_ReadsARunThatHasEndedOnce(t *testing.T) {
+// The requests to a Viewer of 0.7.2 are counted. For tags, hyperparameters and points
+// together, the event file of a run is read once, and summary.json only if it differs from
+// the response about all summaries.
+func TestTensorBoard_ReadsAnEndedRunOnce(t *testing.T) {
 	t.Parallel()
 	seeded := lab.Viewer(t, realviewer.V072)
 	proxy, err := faultproxy.New(seeded.URL())
@@ -131,8 +131,8 @@ func TestTensorBoard_ReadsARunThatHasEndedOnce(t *testing.T) {
 	}
 }
 
-// TestTensorBoard_TheAuthorityAndTheExperimentAreScopes selects one Viewer, and a path.
-func TestTensorBoard_TheAuthorityAndTheExperimentAreScopes(t *testing.T) {
+// Both select one Viewer; the experiment also selects a path.
+func TestTensorBoard_TheAuthorityAndTheExperimentSelectAScope(t *testing.T) {
 	t.Parallel()
 	s := sharedServer(t)
 	_, port, err := net.SplitHostPort(s.grpcAddr)
@@ -149,14 +149,14 @@ func TestTensorBoard_TheAuthorityAndTheExperimentAreScopes(t *testing.T) {
 	deep := lab.Viewer(t, realviewer.V072).Manifest.Runs[realviewer.KeyDeep]
 	all.get(t, "/experiment/v07~"+url.PathEscape(strings.ReplaceAll(deep.Path, "/", "~"))+"/data/runs", nil, &below)
 	if len(below) != 1 || !strings.HasSuffix(below[0], deep.RunID) {
-		t.Errorf("below %s there is %q", deep.Path, below)
+		t.Errorf("the runs at or below %s are %q", deep.Path, below)
 	}
 	if err := all.tryGet(t, "/experiment/nosuch/data/runs", nil, new([]string)); err == nil || !strings.Contains(err.Error(), "404") || !strings.Contains(err.Error(), "known are v05, v06, v07") {
 		t.Errorf("an unknown scope: %v", err)
 	}
 }
 
-// TestTensorBoard_ConnectsOverTLS with both kinds of credentials.
+// Both types of credentials of TensorBoard are tested.
 func TestTensorBoard_ConnectsOverTLS(t *testing.T) {
 	t.Parallel()
 	cert, key := writeCertificate(t)
@@ -171,7 +171,7 @@ func TestTensorBoard_ConnectsOverTLS(t *testing.T) {
 	}
 }
 
-// writeCertificate writes a certificate for this machine that signs itself.
+// writeCertificate writes a self-signed certificate for localhost.
 func writeCertificate(t *testing.T) (certFile, keyFile string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -20,7 +20,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
-// eachTensorBoard runs a test with TensorBoards in front of all three generations.
+// eachTensorBoard runs a test with each release of TensorBoard, in front of all three
+// generations of Viewers.
 func eachTensorBoard(t *testing.T, test func(t *testing.T, b *tensorBoard, s *server)) {
 	for _, release := range tensorBoards() {
 		t.Run(release, func(t *testing.T) {
@@ -46,8 +47,8 @@ func eachSeededRun(t *testing.T, b *tensorBoard, visit func(t *testing.T, viewer
 	}
 }
 
-// TestTensorBoard_ScalarsAreThoseOfGetMetrics compares every point of Time Series.
-func TestTensorBoard_ScalarsAreThoseOfGetMetrics(t *testing.T) {
+// Every point of Time Series is compared.
+func TestTensorBoard_ScalarsEqualThoseOfGetMetrics(t *testing.T) {
 	t.Parallel()
 	eachTensorBoard(t, func(t *testing.T, b *tensorBoard, s *server) {
 		var tags struct {
@@ -82,7 +83,7 @@ func TestTensorBoard_ScalarsAreThoseOfGetMetrics(t *testing.T) {
 				slices.SortFunc(want, func(a, b position) int { return cmp.Compare(a.Step, b.Step) })
 				got := curves[tag][name]
 				points += len(got)
-				if key == realviewer.KeyBig { // it is downsampled
+				if key == realviewer.KeyBig { // downsampled
 					checkDownsampled(t, tag, got, cells, want)
 					continue
 				}
@@ -103,7 +104,8 @@ func TestTensorBoard_ScalarsAreThoseOfGetMetrics(t *testing.T) {
 	})
 }
 
-// curvePoint spells a point as TensorBoard has it: of 32 bits, and finite if it was.
+// curvePoint formats a point as TensorBoard returns it: in 32 bits, and finite if the value
+// is.
 func curvePoint(step int64, value float64) string {
 	if !math.IsInf(value, 0) {
 		value = math.Max(-math.MaxFloat32, math.Min(math.MaxFloat32, value))
@@ -125,7 +127,8 @@ func (p tbPoint) text() string {
 	return fmt.Sprintf("%s: %v", p.Step, p.Value)
 }
 
-// checkDownsampled checks that points are some of the others, with the first and the last.
+// checkDownsampled checks that points are a subset of the run's, including the first and the
+// last one.
 func checkDownsampled(t *testing.T, tag string, got []tbPoint, cells map[position]cell, all []position) {
 	t.Helper()
 	if len(got) > 1000 || len(got) < 900 {
@@ -135,7 +138,7 @@ func checkDownsampled(t *testing.T, tag string, got []tbPoint, cells map[positio
 	for _, p := range got {
 		step, err := p.Step.Int64()
 		if err != nil || p.text() != curvePoint(step, cells[position{tag, step}].Value) {
-			t.Errorf("%s: %s is no point of the run", tag, p.text())
+			t.Errorf("%s: %s is not a point of the run", tag, p.text())
 		}
 	}
 	for at, i := range map[int]int{0: 0, len(all) - 1: len(got) - 1} {
@@ -145,8 +148,7 @@ func checkDownsampled(t *testing.T, tag string, got []tbPoint, cells map[positio
 	}
 }
 
-// TestTensorBoard_TextsAreTheChangesAndTheEndOfTheLog compares every text metric, and the
-// logs.
+// All text metrics and logs are compared.
 func TestTensorBoard_TextsAreTheChangesAndTheEndOfTheLog(t *testing.T) {
 	t.Parallel()
 	eachTensorBoard(t, func(t *testing.T, b *tensorBoard, s *server) {
@@ -178,7 +180,7 @@ func TestTensorBoard_TextsAreTheChangesAndTheEndOfTheLog(t *testing.T) {
 			text, err := os.ReadFile(filepath.Join(run.Dir, "logs.txt"))
 			lines := strings.Fields(string(text))
 			if err != nil || len(lines) == 0 {
-				return // it has no log
+				return // the run has no log
 			}
 			got := b.texts(t, name, "logs.txt")
 			if logs++; len(got) != 1 || !strings.Contains(got[0].Text, lines[len(lines)-1]) || !strings.Contains(got[0].Text, "<pre>") {
@@ -191,7 +193,7 @@ func TestTensorBoard_TextsAreTheChangesAndTheEndOfTheLog(t *testing.T) {
 	})
 }
 
-// tbText is a text, as HTML.
+// tbText is one text; the text is HTML.
 type tbText struct {
 	Step int64
 	Text string
@@ -203,8 +205,8 @@ func (b *tensorBoard) texts(t *testing.T, run, tag string) (texts []tbText) {
 	return texts
 }
 
-// TestTensorBoard_ImagesAreTheFiles compares the bytes of every image.
-func TestTensorBoard_ImagesAreTheFiles(t *testing.T) {
+// The bytes of every image are compared.
+func TestTensorBoard_ImagesEqualTheFiles(t *testing.T) {
 	t.Parallel()
 	eachTensorBoard(t, func(t *testing.T, b *tensorBoard, _ *server) {
 		runs, compared := b.runs(t), 0
@@ -226,7 +228,7 @@ func TestTensorBoard_ImagesAreTheFiles(t *testing.T) {
 			for _, got := range b.images(t, name) {
 				at := slices.IndexFunc(want, func(w []byte) bool { return bytes.Equal(w, got) })
 				if at < 0 {
-					t.Errorf("%s: %d bytes are no file of the run", name, len(got))
+					t.Errorf("%s: an image of %d bytes equals no file of the run", name, len(got))
 					continue
 				}
 				want = slices.Delete(want, at, at+1)
@@ -242,7 +244,7 @@ func TestTensorBoard_ImagesAreTheFiles(t *testing.T) {
 	})
 }
 
-// images are the contents of all images of a run, by tag, sample and step.
+// images returns the contents of all images of a run.
 func (b *tensorBoard) images(t *testing.T, run string) (contents [][]byte) {
 	t.Helper()
 	var tags map[string]map[string]struct{ Samples int }
@@ -265,11 +267,10 @@ func (b *tensorBoard) images(t *testing.T, run string) (contents [][]byte) {
 	return contents
 }
 
-// allSessions is the request for all runs that HParams makes.
+// allSessions is the request of HParams for all runs.
 const allSessions = `{"experimentName": "", "allowedStatuses": ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING"], "colParams": [], "startIndex": 0, "sliceSize": 1000}`
 
-// TestTensorBoard_HParamsAreConfigurationSummaryAndStatus compares every session, and
-// that HParams does not fail for steps that it cannot have.
+// Every session is compared. HParams must not fail for steps beyond 32 bits.
 func TestTensorBoard_HParamsAreConfigurationSummaryAndStatus(t *testing.T) {
 	t.Parallel()
 	eachTensorBoard(t, func(t *testing.T, b *tensorBoard, s *server) {
@@ -304,7 +305,7 @@ func TestTensorBoard_HParamsAreConfigurationSummaryAndStatus(t *testing.T) {
 				return
 			}
 			if len(want) > 0 {
-				t.Errorf("it is no session, and has %v", want)
+				t.Errorf("there is no session for a run with %v", want)
 			}
 		})
 		if compared < 20 {
@@ -313,7 +314,7 @@ func TestTensorBoard_HParamsAreConfigurationSummaryAndStatus(t *testing.T) {
 	})
 }
 
-// paramsOf are the scalars of a configuration and a summary, spelled as JSON has them.
+// paramsOf returns the scalars of a configuration and a summary, formatted like paramText.
 func paramsOf(t *testing.T, s *server, viewer, runID string) map[string]string {
 	t.Helper()
 	out := map[string]string{}
@@ -326,7 +327,7 @@ func paramsOf(t *testing.T, s *server, viewer, runID string) map[string]string {
 	}
 	assets, err := s.artifacts.ListAssets(t.Context(), &runicornapiv1.ListAssetsRequest{Viewer: viewer, RunId: runID})
 	if err != nil {
-		return out // 0.5 has none
+		return out // 0.5 serves none
 	}
 	for _, asset := range assets.GetAssets() {
 		if asset.GetType() != runicornapiv1.AssetType_ASSET_TYPE_CONFIG {
@@ -340,7 +341,7 @@ func paramsOf(t *testing.T, s *server, viewer, runID string) map[string]string {
 	return out
 }
 
-// paramText spells a hyperparameter of TensorBoard: 7.0 is 7.
+// paramText formats a hyperparameter of TensorBoard, 7.0 as 7.
 func paramText(v any) string {
 	if n, ok := v.(json.Number); ok {
 		if f, err := n.Float64(); err == nil {
@@ -363,8 +364,8 @@ func addParam(out map[string]string, key string, v *runicornapiv1.Value) {
 	}
 }
 
-// TestTensorBoard_ShowsALiveRunAdvance follows a run that trains, on every generation.
-func TestTensorBoard_ShowsALiveRunAdvance(t *testing.T) {
+// An SDK logs to a running run, on every generation.
+func TestTensorBoard_ShowsNewPointsOfARunningRun(t *testing.T) {
 	t.Parallel()
 	for _, version := range realviewer.Versions() {
 		t.Run(string(version), func(t *testing.T) {
@@ -387,7 +388,7 @@ func TestTensorBoard_ShowsALiveRunAdvance(t *testing.T) {
 	}
 }
 
-// await waits until the newest point of a run is at a step.
+// await waits until the newest point of a run has a step.
 func (b *tensorBoard) await(t *testing.T, tag, runID string, step int64) {
 	t.Helper()
 	deadline := time.Now().Add(time.Minute)
@@ -401,7 +402,7 @@ func (b *tensorBoard) await(t *testing.T, tag, runID string, step int64) {
 			}
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("step %d does not come: %v, %v", step, curves, err)
+			t.Fatalf("step %d is not shown: %v, %v", step, curves, err)
 		}
 		select {
 		case <-time.After(200 * time.Millisecond):

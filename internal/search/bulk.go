@@ -12,21 +12,21 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
-// noArchiveTime is how long archives are not tried after one has failed.
-const noArchiveTime = time.Minute
+// archiveRetryDelay is how long no archive is requested after one has failed.
+const archiveRetryDelay = time.Minute
 
-// group is runs that are read together.
+// group is a set of runs that are read together.
 type group struct {
 	path string // all of them are at or below it
-	runs int    // as many runs are there in all
+	runs int    // number of all runs at or below it, wanted or not
 	jobs []*job
 }
 
-// takeGroup takes the wanted runs that are to be read together with a job that was taken: of
-// the largest path above it that is not too large. It returns nil if the run is read better
-// by itself. Called with mu held.
-func (v *viewer) takeGroup(first *job, counts map[string]int, packs bool) *group {
-	if counts == nil || first.single || v.index.now().Before(v.noArchive) || !packs && first.parts != PartSummary {
+// dequeueGroup dequeues the jobs that are to be read together with a dequeued job: those of the
+// largest path above its run for which an archive is worth its cost. It returns nil if the
+// run is better read alone. Called with mu held.
+func (v *viewer) dequeueGroup(first *job, counts map[string]int, packs bool) *group {
+	if counts == nil || first.single || v.index.now().Before(v.archiveRetryTime) || !packs && first.parts != PartSummary {
 		return nil
 	}
 	wanted := map[string]int{}
@@ -43,33 +43,33 @@ func (v *viewer) takeGroup(first *job, counts map[string]int, packs bool) *group
 	}
 	for path := range prefixes(first.run.Listed.Path.Value) {
 		switch {
-		case counts[path] == 0: // a list of another time
+		case counts[path] == 0: // the list is of another time
 		case first.parts == PartSummary && wanted[path] >= minListed,
 			first.parts != PartSummary && folderOf(first.run.Listed, path) != "" && v.costs.prefersArchive(wanted[path], counts[path]):
-			return v.takeBelow(first, path, counts[path])
+			return v.dequeueBelow(first, path, counts[path])
 		}
 	}
 	return nil
 }
 
-// minListed is the least number of runs whose summaries are read together, which costs the
-// Viewer as much as three files of one run, however many there are.
+// minListed is the minimum number of runs whose summaries are read together. That request
+// costs the Viewer as much as three files of one run, regardless of the number of runs.
 const minListed = 4
 
-// isGroupable says whether a job in the queue may be read together with another one now.
+// isGroupable reports whether a queued job can be read together with first now.
 func (j *job) isGroupable(first *job) bool {
 	return j.callers > 0 && !j.single && !j.entry.reading && (j.parts == PartSummary) == (first.parts == PartSummary)
 }
 
-// takeBelow takes the jobs of all wanted runs at or below a path. Called with mu held.
-func (v *viewer) takeBelow(first *job, path string, runs int) *group {
+// dequeueBelow dequeues the jobs of all wanted runs at or below a path. Called with mu held.
+func (v *viewer) dequeueBelow(first *job, path string, runs int) *group {
 	g := &group{path: path, runs: runs, jobs: []*job{first}}
 	v.queue = slices.DeleteFunc(v.queue, func(j *job) bool {
 		at := j.run.Listed.Path.Value
 		if !j.isGroupable(first) || at != path && !strings.HasPrefix(at, path+"/") {
 			return false
 		}
-		j.taken, j.entry.reading = true, true
+		j.dequeued, j.entry.reading = true, true
 		g.jobs = append(g.jobs, j)
 		return true
 	})
@@ -79,8 +79,8 @@ func (v *viewer) takeBelow(first *job, path string, runs int) *group {
 	return g
 }
 
-// addArchived adds what an archive has anyway and the record would lose, or what is small.
-// Called with mu held.
+// addArchived adds the parts that the archive contains anyway and that are small, or that the
+// record has and would lose. Called with mu held.
 func (j *job) addArchived() {
 	if j.parts == PartSummary {
 		return
@@ -90,7 +90,8 @@ func (j *job) addArchived() {
 	}
 }
 
-// readGroup reads runs together. What cannot be told so is read one by one afterwards.
+// readGroup reads runs together. Runs for which that fails are queued again, to be read one
+// by one.
 func (v *viewer) readGroup(ctx context.Context, g *group) {
 	read := make([]*archivedRun, len(g.jobs))
 	for i, j := range g.jobs {
@@ -105,7 +106,7 @@ func (v *viewer) readGroup(ctx context.Context, g *group) {
 	x := v.index
 	if err != nil && ctx.Err() == nil {
 		x.mu.Lock()
-		v.noArchive = x.now().Add(noArchiveTime)
+		v.archiveRetryTime = x.now().Add(archiveRetryDelay)
 		x.mu.Unlock()
 	}
 	for _, r := range read {
@@ -116,12 +117,12 @@ func (v *viewer) readGroup(ctx context.Context, g *group) {
 		}
 		x.mu.Lock()
 		r.job.single = true
-		v.putBack(r.job)
+		v.requeue(r.job)
 		x.mu.Unlock()
 	}
 }
 
-// endPacking lets others read: the Viewer has answered.
+// endPacking permits other reads again, after the Viewer has responded.
 func (v *viewer) endPacking() {
 	v.index.mu.Lock()
 	defer v.index.mu.Unlock()
@@ -129,7 +130,7 @@ func (v *viewer) endPacking() {
 	v.startWorkers()
 }
 
-// readSummaries reads the summaries of runs from what the Viewer says of their path.
+// readSummaries reads the summaries of all runs of a path with one request.
 func (v *viewer) readSummaries(ctx context.Context, g *group, read []*archivedRun) error {
 	at := v.index.now()
 	known, err := v.fleet.Client.PathRuns(ctx, g.path)
@@ -139,7 +140,7 @@ func (v *viewer) readSummaries(ctx context.Context, g *group, read []*archivedRu
 	}
 	for _, r := range read {
 		values, ok := known.Summary(r.job.run.Listed.ID)
-		if r.begin(); !ok {
+		if r.copyIfSame(); !ok {
 			continue
 		}
 		r.seen, r.err = true, r.setDocument(&r.record.summary, values, "summary")
@@ -148,22 +149,22 @@ func (v *viewer) readSummaries(ctx context.Context, g *group, read []*archivedRu
 	return nil
 }
 
-// archivedRun is a run that is read from an archive.
+// archivedRun is a run that is read from an archive, or from the response about a path.
 type archivedRun struct {
 	*runReader
 	job   *job
-	seen  bool  // it has a file in the archive
-	err   error // why it is to be read by itself
+	seen  bool  // the archive has a file of it
+	err   error // why it must be read alone
 	files restclient.RunFiles
-	small int64 // bytes of those files that are decoded
+	small int64 // size of the small files so far, in bytes
 }
 
-// maxSmallFiles bounds the files of a run that are remembered for a page of full experiments,
-// in bytes.
+// maxSmallFiles bounds the small files of a run that the client caches for a page of full
+// experiments, in bytes.
 const maxSmallFiles = 16 << 10
 
-// isComplete says whether all that is wanted is known. Files that are not in the archive are
-// not there.
+// isComplete reports whether all wanted parts were read. A file that is not in the archive
+// does not exist.
 func (r *archivedRun) isComplete() bool { return r.seen && r.err == nil }
 
 // readArchive reads the files of runs from the archive of their folder.
@@ -171,7 +172,7 @@ func (v *viewer) readArchive(ctx context.Context, g *group, runs []*archivedRun)
 	at := v.index.now()
 	first := g.jobs[0].run.Listed
 	folder := folderOf(first, g.path)
-	asked := time.Now() // of the clock of the client, which tests of the index do not move
+	requested := time.Now() // the clock of the client, not that of the index, which tests replace
 	a, err := v.fleet.Client.FolderArchive(ctx, first.ID, folder)
 	v.endPacking()
 	if err != nil {
@@ -180,12 +181,12 @@ func (v *viewer) readArchive(ctx context.Context, g *group, runs []*archivedRun)
 	defer func() { err = errors.Join(err, a.Close()) }()
 	read := map[string]*archivedRun{}
 	for _, r := range runs {
-		r.forget()
+		r.reset()
 		r.record.Origin = runsource.FromEventLog
 		r.record.setRead(r.job.parts, at)
-		read[placeIn(folder, r.job.run.Listed)] = r
+		read[relativePath(folder, r.job.run.Listed)] = r
 	}
-	delete(read, "") // it is elsewhere
+	delete(read, "") // runs in other folders
 	var bytes int64
 	for {
 		f, err := a.Next()
@@ -205,7 +206,7 @@ func (v *viewer) readArchive(ctx context.Context, g *group, runs []*archivedRun)
 	}
 	for _, r := range runs {
 		if r.isComplete() && r.small < maxSmallFiles {
-			v.fleet.Client.KnowFiles(r.job.run.Listed.ID, &r.files, asked, a.Packing)
+			v.fleet.Client.KnowFiles(r.job.run.Listed.ID, &r.files, requested, a.Packing)
 		}
 	}
 	v.index.mu.Lock()
@@ -214,7 +215,7 @@ func (v *viewer) readArchive(ctx context.Context, g *group, runs []*archivedRun)
 	return nil
 }
 
-// readFile takes what is wanted of one file.
+// readFile reads one file of the archive, if it is needed.
 func (r *archivedRun) readFile(ctx context.Context, f *restclient.ArchivedFile) error {
 	switch f.File {
 	case restclient.FileEvents:
@@ -235,7 +236,7 @@ func (r *archivedRun) readFile(ctx context.Context, f *restclient.ArchivedFile) 
 	return nil
 }
 
-// readSmallFile reads a file that is wanted, or small enough to be remembered.
+// readSmallFile reads a file that is wanted, or small enough to be cached.
 func (r *archivedRun) readSmallFile(f *restclient.ArchivedFile) (err error) {
 	wanted := f.File == restclient.FileStatus && r.job.parts&PartTimes != 0 || f.File == restclient.FileSummary && r.job.parts&PartSummary != 0
 	if r.small += f.Size; r.small >= maxSmallFiles && !wanted {
@@ -254,13 +255,13 @@ func (r *archivedRun) readSmallFile(f *restclient.ArchivedFile) (err error) {
 		r.files.Meta, err = f.Values()
 	}
 	if err != nil && !wanted {
-		r.small += maxSmallFiles // it is for who wants it to say what is the matter
+		r.small += maxSmallFiles // not cached: a call that needs the file reads it and reports the error
 		return nil
 	}
 	return err
 }
 
-// readEvents sums up a whole event file.
+// readEvents aggregates a whole event file.
 func (r *archivedRun) readEvents(ctx context.Context, f *restclient.ArchivedFile) error {
 	next, d := &runsource.Checkpoint{}, newDigest(nil, nil, r.names)
 	rest, err := r.parse(ctx, f, f.Size, next, d)
@@ -271,6 +272,6 @@ func (r *archivedRun) readEvents(ctx context.Context, f *restclient.ArchivedFile
 		return err
 	}
 	next.Size = f.Size
-	r.record.mark, r.record.headChecked = markOf(next, mark{}), r.now().UnixNano()
+	r.record.checkpoint, r.record.headChecked = hashCheckpoint(next, hashedCheckpoint{}), r.now().UnixNano()
 	return nil
 }

@@ -13,23 +13,23 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
-// codecVersion changes with the binary form of records. Files of other versions are not
+// codecVersion must change with the binary format of records. Files of other versions are not
 // read.
 const codecVersion = "2"
 
-// errRecord says that bytes are no record.
+// errRecord means that bytes are not a valid record.
 var errRecord = errors.New("not a record")
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// encode returns the binary form of a record: a checksum, and what it is about.
+// encode returns the binary form of a record: a checksum, followed by the fields.
 func (r *Record) encode() []byte {
 	w := writer{b: make([]byte, crc32.Size, 256+100*len(r.Metrics))}
 	w.uint(uint64(r.Origin), uint64(r.known), r.identity, r.listed, r.flags())
 	w.int(r.readAt[:]...)
 	w.time(r.Start)
 	w.time(r.End)
-	m := &r.mark
+	m := &r.checkpoint
 	w.int(m.offset, m.size, r.headChecked)
 	w.uint(m.head, m.tail, uint64(m.headLen), uint64(m.tailLen), m.etag)
 	for _, d := range []document{r.summary, r.config} {
@@ -60,7 +60,7 @@ const (
 
 func (r *Record) flags() (flags uint64) {
 	for flag, isSet := range map[uint64]bool{
-		flagRunning: r.Running, flagEnded: r.ended, flagUnordered: r.unordered, flagUnterminated: r.mark.unterminated,
+		flagRunning: r.Running, flagEnded: r.ended, flagUnordered: r.unordered, flagUnterminated: r.checkpoint.unterminated,
 	} {
 		if isSet {
 			flags |= flag
@@ -69,7 +69,7 @@ func (r *Record) flags() (flags uint64) {
 	return flags
 }
 
-// decodeRecord reads the binary form. Names shares texts. The error is errRecord.
+// decodeRecord decodes the binary form. names interns strings. The error is errRecord.
 func decodeRecord(b []byte, names func(string) string) (*Record, error) {
 	if len(b) < crc32.Size || binary.LittleEndian.Uint32(b) != crcOf(b[crc32.Size:]) {
 		return nil, errRecord
@@ -78,12 +78,12 @@ func decodeRecord(b []byte, names func(string) string) (*Record, error) {
 	r := &Record{Origin: runsource.Origin(d.uint()), known: Parts(d.uint()), identity: d.uint(), listed: d.uint()} //nolint:gosec // checked below
 	flags := d.uint()
 	r.Running, r.ended = flags&flagRunning != 0, flags&flagEnded != 0
-	r.unordered, r.mark.unterminated = flags&flagUnordered != 0, flags&flagUnterminated != 0
+	r.unordered, r.checkpoint.unterminated = flags&flagUnordered != 0, flags&flagUnterminated != 0
 	for i := range r.readAt {
 		r.readAt[i] = d.int()
 	}
 	r.Start, r.End = d.time(), d.time()
-	m := &r.mark
+	m := &r.checkpoint
 	m.offset, m.size, r.headChecked = d.int(), d.int(), d.int()
 	m.head, m.tail = d.uint(), d.uint()
 	m.headLen, m.tailLen, m.etag = d.length(runsource.CheckpointBytes), d.length(runsource.CheckpointBytes), d.uint()
@@ -102,9 +102,9 @@ func decodeRecord(b []byte, names func(string) string) (*Record, error) {
 	return r, nil
 }
 
-// isValid says whether such a record can have been written.
+// isValid reports whether encode can have written such a record.
 func (r *Record) isValid() bool {
-	m := &r.mark
+	m := &r.checkpoint
 	return r.known < 1<<partCount && m.offset >= int64(m.tailLen) && m.size >= 0 &&
 		slices.IsSortedFunc(r.Metrics, compareMetrics) && slices.IsSortedFunc(r.images, compareImages) &&
 		r.summary.isSorted() && r.config.isSorted() &&
@@ -115,7 +115,7 @@ func (d document) isSorted() bool {
 	return slices.IsSortedFunc(d, func(a, b field) int { return compareText(a.key, b.key) })
 }
 
-// writer appends values.
+// writer appends encoded values.
 type writer struct{ b []byte }
 
 func (w *writer) uint(values ...uint64) {
@@ -141,7 +141,7 @@ func (w *writer) text(s string) {
 	w.b = append(w.b, s...)
 }
 
-// time writes 0 for no time: no run began then.
+// time encodes the zero time as 0: no run started at the Unix epoch.
 func (w *writer) time(t time.Time) {
 	if t.IsZero() {
 		w.int(0)
@@ -172,7 +172,8 @@ func (w *writer) point(points ...Point) {
 	}
 }
 
-// reader reads what a writer wrote. After a mistake it reads zeros, and ok is false.
+// reader decodes what a writer has encoded. After an error ok is false, and all values are
+// zero.
 type reader struct {
 	b     []byte
 	names func(string) string
@@ -206,16 +207,16 @@ func (d *reader) float() float64 {
 	return advance(d, math.Float64frombits(binary.LittleEndian.Uint64(d.b)), 8)
 }
 
-// count is a number of things that take a byte each at least.
+// count decodes a number of elements, each of which takes at least one byte.
 func (d *reader) count() int {
 	n := d.uint()
 	if n > uint64(len(d.b)) {
 		return advance(d, 0, 0)
 	}
-	return int(n) //nolint:gosec // no more than there are bytes
+	return int(n) //nolint:gosec // at most the number of bytes
 }
 
-// length is a number up to a limit.
+// length decodes a number that must not exceed a limit.
 func (d *reader) length(limit uint64) uint16 {
 	n := d.uint()
 	if n > limit {

@@ -9,40 +9,40 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 )
 
-// maxMetrics bounds the metrics of one run that are held.
+// maxMetrics bounds the metrics of one run.
 const maxMetrics = 20_000
 
 var (
-	// errUnordered says that a point came at a step before the greatest one of its
-	// metric: it may rewrite a point that a digest no longer has.
+	// errUnordered means that the step of a point is lower than the highest one of its
+	// metric: the point may overwrite one that a digest no longer has.
 	errUnordered = errors.New("steps are not in order")
-	// errTooManyMetrics says that a run has more metrics than are held.
+	// errTooManyMetrics means that a run exceeds maxMetrics.
 	errTooManyMetrics = fmt.Errorf("the run has more than %d metrics", maxMetrics)
 )
 
-// digest sums up rows, metric by metric. It holds no points, so it works as long as
-// the steps of each metric ascend; rewriting the greatest one is fine.
+// digest aggregates rows, metric by metric. It stores no points, so the steps of each metric
+// must ascend; only the point at the highest step can be overwritten.
 type digest struct {
-	names   func(string) string // shares the names of metrics among runs
+	names   func(string) string // interns the names of metrics
 	series  map[string]*series
 	count   int
 	images  images
-	row     []*series // of the row before: the next one is likely to be alike
-	prevRow []*series
+	row     []*series // of the current row
+	prevRow []*series // of the previous row, whose columns are usually the same
 }
 
-// series is the kinds of one metric.
+// series has the values of one metric, by kind.
 type series struct {
 	name   string
 	byKind [eventlog.KindText + 1]*Metric
-	last   *Metric // the kind of the value at the highest step
+	last   *Metric // the kind with the highest step
 }
 
-// newDigest continues from what is known of a run.
+// newDigest continues from the aggregates of a record.
 func newDigest(known []Metric, knownImages []Image, names func(string) string) *digest {
 	d := &digest{names: names, series: make(map[string]*series, len(known)), images: images{names, slices.Clone(knownImages)}}
 	for i := range known {
-		m := known[i] // a copy: known is shared
+		m := known[i] // a copy: records are shared
 		s, ok := d.series[m.Name]
 		if !ok {
 			s = &series{name: m.Name}
@@ -57,7 +57,7 @@ func newDigest(known []Metric, knownImages []Image, names func(string) string) *
 	return d
 }
 
-// add takes a row in the order of the log. After an error the digest is of no use.
+// add adds a row, in the order of the log. After an error the digest is unusable.
 func (d *digest) add(row *eventlog.Row) error {
 	d.prevRow, d.row = d.row, d.prevRow[:0]
 	at := Point{Step: row.Step}
@@ -72,7 +72,7 @@ func (d *digest) add(row *eventlog.Row) error {
 	return nil
 }
 
-// handler adds what a parser finds.
+// handler adds the rows and images of a parser.
 func (d *digest) handler() eventlog.Handler {
 	return eventlog.Handler{Row: d.add, Media: d.images.add}
 }
@@ -113,7 +113,7 @@ func (d *digest) addCell(i int, at Point, c *eventlog.Cell) error {
 	return nil
 }
 
-// find looks the metric up, first where the row before had it.
+// find returns the series of a metric. It first tries the same column of the previous row.
 func (d *digest) find(i int, name string) *series {
 	if i < len(d.prevRow) && d.prevRow[i] != nil && d.prevRow[i].name == name {
 		return d.prevRow[i]
@@ -121,7 +121,7 @@ func (d *digest) find(i int, name string) *series {
 	return d.series[name]
 }
 
-// metrics returns what was summed up, by name and kind.
+// metrics returns the aggregates, sorted by name and kind.
 func (d *digest) metrics() []Metric {
 	out := make([]Metric, 0, d.count)
 	for _, s := range d.series {
@@ -140,8 +140,9 @@ func compareMetrics(a, b Metric) int {
 	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Kind, b.Kind))
 }
 
-// ofTable sums up a merged table, whatever the order in which it was written.
-func ofTable(t *eventlog.Table, isMerged bool, names func(string) string) ([]Metric, error) {
+// metricsOfTable aggregates a table, whatever the order in which its rows were logged.
+// isMerged means that it is a merged table of a Viewer.
+func metricsOfTable(t *eventlog.Table, isMerged bool, names func(string) string) ([]Metric, error) {
 	all := t.Names(eventlog.Selection{})
 	if len(all) > maxMetrics {
 		return nil, errTooManyMetrics
@@ -174,10 +175,10 @@ func ofTable(t *eventlog.Table, isMerged bool, names func(string) string) ([]Met
 	return out, nil
 }
 
-// maxPoints is no bound: the table is held already.
+// maxPoints is no bound: the table is in memory already.
 const maxPoints = 1<<63 - 1
 
-// IsTooLarge says that a run has more than is held of one.
+// IsTooLarge reports whether an error means that a run exceeds the bounds of a record.
 func IsTooLarge(err error) bool {
 	return errors.Is(err, errTooManyMetrics) || errors.Is(err, errDocumentTooLarge)
 }

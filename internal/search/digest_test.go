@@ -12,11 +12,11 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 )
 
-// TestDigest_IsWhatTheTableSays compares digests with the merged table over random rows:
-// either they are the same, or the digest has noticed that it cannot know.
-func TestDigest_IsWhatTheTableSays(t *testing.T) {
+// The digests of random rows must equal the merged table, unless the digest detects that the
+// steps are not in order.
+func TestDigest_EqualsTheMergedTable(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))
-	decided := 0
+	compared := 0
 	for round := range 3000 {
 		table, d := eventlog.NewTable(), newDigest(nil, nil, share)
 		var err error
@@ -30,7 +30,7 @@ func TestDigest_IsWhatTheTableSays(t *testing.T) {
 				row.Cells = append(row.Cells, randomTestCell(rng))
 			}
 			table.Put(row)
-			if rng.IntN(3) == 0 && err == nil { // continue from what was published
+			if rng.IntN(3) == 0 && err == nil { // continue from a record
 				d = newDigest(d.metrics(), d.images.byKey, share)
 			}
 			if err == nil {
@@ -41,16 +41,16 @@ func TestDigest_IsWhatTheTableSays(t *testing.T) {
 		if errors.Is(err, errUnordered) {
 			continue
 		}
-		decided++
-		want, err := ofTable(table, false, share)
+		compared++
+		want, err := metricsOfTable(table, false, share)
 		if err != nil {
 			t.Fatal(err)
 		}
 		checkSame(t, round, d.metrics(), want)
 		checkStats(t, round, want, table.Stats(eventlog.Selection{}))
 	}
-	if decided < 500 {
-		t.Errorf("only %d logs were decided", decided)
+	if compared < 500 {
+		t.Errorf("only %d logs were compared", compared)
 	}
 }
 
@@ -60,14 +60,14 @@ func checkSame(t *testing.T, round int, got, want []Metric) {
 		t.Fatalf("round %d: %d metrics, want %d", round, len(got), len(want))
 	}
 	for i := range got {
-		g, w := sumsOf(&got[i]), sumsOf(&want[i])
+		g, w := aggregatesOf(&got[i]), aggregatesOf(&want[i])
 		if !reflect.DeepEqual(g, w) {
 			t.Fatalf("round %d:\ngot  %v\nwant %v", round, g, w)
 		}
 	}
 }
 
-// checkStats compares with the table's own sums.
+// checkStats compares with the table's own statistics.
 func checkStats(t *testing.T, round int, got []Metric, want []eventlog.Stat) {
 	t.Helper()
 	for i := range want {
@@ -81,7 +81,7 @@ func checkStats(t *testing.T, round int, got []Metric, want []eventlog.Stat) {
 	}
 }
 
-func TestMetric_OfEqualValuesThatAtTheLeastStepCounts(t *testing.T) {
+func TestMetric_ReturnsTheLowestStepOfEqualExtremes(t *testing.T) {
 	m := Metric{Name: "a", Kind: eventlog.KindNumber}
 	for step, value := range []float64{1, 3, 3, 1, 2, 3, 1} {
 		m.push(Point{Step: int64(step), Value: value}, "")
@@ -93,8 +93,8 @@ func TestMetric_OfEqualValuesThatAtTheLeastStepCounts(t *testing.T) {
 	}
 }
 
-// sumsOf is what a metric says, in a form in which NaN is equal to itself.
-func sumsOf(m *Metric) []string {
+// aggregatesOf returns the aggregates of a metric in a form in which NaN is equal to itself.
+func aggregatesOf(m *Metric) []string {
 	low, hasLow := m.Min()
 	high, hasHigh := m.Max()
 	finite, hasFinite := m.LastFinite()

@@ -10,13 +10,13 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
-// readTimes reads the status file, and what 0.7 says in the detail where it has no start.
+// readTimes reads the status file, and if that has no start time, the run's details on 0.7.
 func (r *runReader) readTimes(ctx context.Context) error {
 	r.record.Start, r.record.End, r.record.Running = time.Time{}, time.Time{}, false
 	doc, err := r.run.Viewer.Client.StatusFile(ctx, r.run.Listed.ID)
 	status, err := fileOf(doc, err)
 	if err != nil {
-		return r.gone(err, "status")
+		return r.wrapError(err, "status")
 	}
 	if status != nil {
 		r.setTimes(doc)
@@ -26,13 +26,13 @@ func (r *runReader) readTimes(ctx context.Context) error {
 	}
 	detail, err := r.run.Viewer.Client.GetRun(ctx, r.run.Listed.ID)
 	if err != nil {
-		return r.gone(err, "detail")
+		return r.wrapError(err, "detail")
 	}
 	r.record.Start = detail.StartTime.Time
 	return nil
 }
 
-// setTimes takes the times of a status file.
+// setTimes sets the times from a status file.
 func (r *runReader) setTimes(doc *restclient.Document[restclient.StatusDocument]) {
 	r.run.Viewer.Client.KnowStatus(r.run.Listed, doc)
 	status := &doc.Value
@@ -47,13 +47,12 @@ func (r *runReader) readSummary(ctx context.Context) error {
 	values, err := fileOf(r.run.Viewer.Client.SummaryFile(ctx, r.run.Listed.ID))
 	if err != nil || values == nil {
 		r.record.summary = nil
-		return r.gone(err, "summary")
+		return r.wrapError(err, "summary")
 	}
 	return r.setDocument(&r.record.summary, *values, "summary")
 }
 
-// readConfig reads the configuration: the arguments, then what was added to them, and
-// both by their full names.
+// readConfig reads the configuration.
 func (r *runReader) readConfig(ctx context.Context) error {
 	assets, err := r.run.Viewer.Client.Assets(ctx, r.run.Listed.ID)
 	if isUnsupported(err) {
@@ -61,7 +60,7 @@ func (r *runReader) readConfig(ctx context.Context) error {
 		return nil
 	}
 	if err != nil {
-		return r.gone(err, "configuration")
+		return r.wrapError(err, "configuration")
 	}
 	values := restclient.Values{}
 	for i := range assets.Assets {
@@ -79,8 +78,9 @@ func (r *runReader) setDocument(into *document, values restclient.Values, what s
 	return nil
 }
 
-// gone marks the error of a run that is not there any more.
-func (r *runReader) gone(err error, what string) error {
+// wrapError wraps the error of reading a file. If the run does not exist any more, it returns
+// the NOT_FOUND error of the run.
+func (r *runReader) wrapError(err error, what string) error {
 	switch e, ok := errors.AsType[*restclient.Error](err); {
 	case err == nil:
 		return nil
@@ -90,20 +90,21 @@ func (r *runReader) gone(err error, what string) error {
 	return fmt.Errorf("read the %s: %w", what, err)
 }
 
-// errRunGone says that a file belongs to no run any more.
-var errRunGone = errors.New("the run is gone")
+// errRunGone means that the run of a file does not exist any more.
+var errRunGone = errors.New("the run no longer exists")
 
-// fileOf returns the content of a small file, nil where the run or the Viewer has none.
+// fileOf returns the content of a small file; nil if the run has no such file, or the Viewer
+// does not serve it.
 func fileOf[T any](doc *restclient.Document[T], err error) (*T, error) {
 	switch {
 	case isUnsupported(err):
-		return nil, nil //nolint:nilnil // that a Viewer has no such file is no error
+		return nil, nil //nolint:nilnil // the Viewer does not serve the file
 	case err != nil:
 		return nil, err
 	case doc.State == restclient.RunGone:
 		return nil, errRunGone
 	case doc.State != restclient.FileWhole:
-		return nil, nil //nolint:nilnil // no such file is no error
+		return nil, nil //nolint:nilnil // the run has no such file
 	}
 	return &doc.Value, nil
 }

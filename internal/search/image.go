@@ -7,23 +7,23 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 )
 
-// maxImages bounds the keys of images of one run that are held; others are left out.
+// maxImages bounds the image keys of one run; further keys are ignored.
 const maxImages = 1000
 
-// Image sums up the images that a run has logged under one key.
+// Image aggregates the images that a run has logged with one key.
 type Image struct {
 	Key string
-	// Count is how many there are.
+	// Count is the number of images.
 	Count int64
-	// Last is the one that was logged last; its Value is 0. Without steps, images are
-	// numbered.
+	// Last is the image that was logged last; its Value is 0. If images have no steps, their
+	// step is their index.
 	Last Point
-	// MaxPerStep is how many one step has at most.
+	// MaxPerStep is the maximum number of images at one step.
 	MaxPerStep int64
-	atLast     int64 // how many were logged at the last step in a row
+	atLast     int64 // number of consecutive images at the last step
 }
 
-// ImageStep is the step of an image, which is the n-th of its key.
+// ImageStep is the step of the n-th image of a key.
 func ImageStep(m *eventlog.Media, n int64) int64 {
 	if m.HasStep {
 		return m.Step
@@ -31,7 +31,6 @@ func ImageStep(m *eventlog.Media, n int64) int64 {
 	return n
 }
 
-// add counts an image.
 func (i *Image) add(m *eventlog.Media) {
 	step := ImageStep(m, i.Count)
 	if i.Count == 0 || step != i.Last.Step {
@@ -48,13 +47,13 @@ func (i *Image) add(m *eventlog.Media) {
 
 func compareImages(a, b Image) int { return strings.Compare(a.Key, b.Key) }
 
-// images sums up the images of a run by key, sorted.
+// images aggregates the images of a run, sorted by key.
 type images struct {
-	names func(string) string // shares keys among runs
+	names func(string) string // interns keys
 	byKey []Image
 }
 
-// add takes an image in the order of the log.
+// add adds an image, in the order of the log.
 func (d *images) add(m *eventlog.Media) error {
 	at, ok := slices.BinarySearchFunc(d.byKey, Image{Key: m.Key}, compareImages)
 	if !ok {
@@ -67,13 +66,13 @@ func (d *images) add(m *eventlog.Media) error {
 	return nil
 }
 
-// imagesOf sums up images in the order of logging.
+// imagesOf aggregates images, in the order of the log.
 func imagesOf(all []eventlog.Media, names func(string) string) []Image {
-	sums := images{names: names}
+	sorted := images{names: names}
 	for i := range all {
-		_ = sums.add(&all[i]) // it has no error
+		_ = sorted.add(&all[i]) // always nil
 	}
-	return sums.byKey
+	return sorted.byKey
 }
 
 func (w *writer) image(i *Image) {

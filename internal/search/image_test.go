@@ -14,13 +14,14 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
-// imageLine is an image event; a step of null is none.
+// imageLine is an image event; the step may be null.
 func imageLine(key, step string) string {
 	return fmt.Sprintf(`{"ts": 5, "type": "image", "data": {"key": %q, "path": "media/a.png", "step": %s}}`+"\n", key, step)
 }
 
-// TestIndex_SumsUpImages of logs in order and of others, as they grow and after a restart.
-func TestIndex_SumsUpImages(t *testing.T) {
+// Images are aggregated for logs with steps in order and for others, as the log grows and
+// after a restart.
+func TestIndex_AggregatesImages(t *testing.T) {
 	const unordered = `{"ts": 1, "type": "metrics", "data": {"loss": 1, "global_step": 2}}` + "\n" +
 		`{"ts": 1, "type": "metrics", "data": {"loss": 1, "global_step": 1}}` + "\n"
 	for name, before := range map[string]string{"in order": string(events(1, 3)), "not in order": unordered} {
@@ -43,7 +44,7 @@ func TestIndex_SumsUpImages(t *testing.T) {
 			}
 			l.skew.Add(int64(time.Hour))
 			l.lookup(t, PartMetrics, Known)
-			l.settle(t)
+			l.awaitIdle(t)
 			check("a 2 last 1@5 max 1", "b 4 last 7@5 max 3")
 			l.restart(t)
 			check("a 2 last 1@5 max 1", "b 4 last 7@5 max 3")
@@ -51,31 +52,31 @@ func TestIndex_SumsUpImages(t *testing.T) {
 	}
 }
 
-// TestIndex_SteadyReadsEndedRunsOnce, until the list says another thing of them.
+// A record of an ended run is used until its list entry changes.
 func TestIndex_SteadyReadsEndedRunsOnce(t *testing.T) {
 	l := newLab(t, demotest.Gen07, "")
 	id := l.AddRun(demotest.Run{Path: "p", Status: "running", Events: events(1, 4)})
 	if got := lossOf(t, l.lookup(t, PartMetrics, Steady).Records[0]); got.Count != 3 {
-		t.Fatalf("it is not waited for: %+v", got)
+		t.Fatalf("a new run is not waited for: %+v", got)
 	}
 	if err := errors.Join(l.AppendEvents(id, events(4, 10)), l.SetStatus(id, "finished")); err != nil {
 		t.Fatal(err)
 	}
 	if got := lossOf(t, l.lookup(t, PartMetrics, Steady).Records[0]); got.Count != 9 {
-		t.Errorf("what is outdated is not read again: %+v", got)
+		t.Errorf("an outdated record is not refreshed: %+v", got)
 	}
 	before := l.reads.Load()
 	l.skew.Add(int64(24 * time.Hour))
 	l.lookup(t, PartMetrics, Steady)
-	l.settle(t)
+	l.awaitIdle(t)
 	if n := l.reads.Load() - before; n != 0 {
 		t.Errorf("%d files were read again", n)
 	}
 }
 
-// TestIndex_SteadyReadsPointsInTheSameRead: the cache of parsed runs has them without another
-// request, and the records are those of other lookups, also of runs that are not in order or
-// too large for the cache.
+// The points are in the cache of parsed runs without another request, and the records equal
+// those of other lookups, including runs whose steps are not in order or that are too large
+// for the cache.
 func TestIndex_SteadyReadsPointsInTheSameRead(t *testing.T) {
 	l := newLab(t, demotest.Gen07, "")
 	ids := []string{
@@ -106,25 +107,26 @@ func TestIndex_SteadyReadsPointsInTheSameRead(t *testing.T) {
 			if !slices.EqualFunc(got[i].Metrics, want[i].Metrics, func(a, b Metric) bool { return fmt.Sprint(a) == fmt.Sprint(b) }) || !slices.Equal(got[i].images, want[i].images) {
 				t.Errorf("%s, run %d: got %+v, want %+v", what, i, got[i], want[i])
 			}
-			if got[i].mark.offset != want[i].mark.offset && !want[i].unordered || got[i].Origin != want[i].Origin {
-				t.Errorf("%s, run %d: read up to %d, want %d", what, i, got[i].mark.offset, want[i].mark.offset)
+			if got[i].checkpoint.offset != want[i].checkpoint.offset && !want[i].unordered || got[i].Origin != want[i].Origin {
+				t.Errorf("%s, run %d: read up to %d, want %d", what, i, got[i].checkpoint.offset, want[i].checkpoint.offset)
 			}
 		}
 	}
 	l.restart(t)
 	want := l.lookup(t, PartMetrics, Wait).Records
-	compare("held", got, want)
+	compare("cached", got, want)
 
 	small := runcache.New(runcache.Config{MaxBytes: 1})
 	defer small.Close()
 	l.config.Cache = small
 	l.restart(t)
-	defer l.index.Close() // before the cache
+	defer l.index.Close() // before the cache is closed
 	compare("too large", l.lookup(t, PartMetrics, Steady).Records, want)
 }
 
-// TestIndex_SteadyTakesNoOlderTable of a run that has ended since: it would never be read again.
-func TestIndex_SteadyTakesNoOlderTable(t *testing.T) {
+// An older table of a run that has ended since must not be used: the run would never be read
+// again.
+func TestIndex_SteadyUsesNoOlderTable(t *testing.T) {
 	l := newLab(t, demotest.Gen05, "")
 	id := l.AddRun(demotest.Run{Project: "p", Status: "running", Events: events(1, 4)})
 	key := runsource.Key{Viewer: "v", RunID: id}
@@ -140,8 +142,8 @@ func TestIndex_SteadyTakesNoOlderTable(t *testing.T) {
 	}
 }
 
-// TestIndex_SteadyFollowsARunThatGoesOn: one that was listed as ended for a moment, and grows.
-func TestIndex_SteadyFollowsARunThatGoesOn(t *testing.T) {
+// A run that was listed as ended temporarily, and then grows, is refreshed.
+func TestIndex_SteadyFollowsAReopenedRun(t *testing.T) {
 	l := newLab(t, demotest.Gen07, "")
 	id := l.AddRun(demotest.Run{Path: "p", Status: "finished", Events: events(1, 4)})
 	l.lookup(t, PartMetrics, Steady)
@@ -151,17 +153,16 @@ func TestIndex_SteadyFollowsARunThatGoesOn(t *testing.T) {
 	l.skew.Add(int64(time.Hour))
 	before := l.bytes.Load()
 	l.lookup(t, PartMetrics, Steady)
-	l.settle(t)
+	l.awaitIdle(t)
 	if got := lossOf(t, l.lookup(t, PartMetrics, Steady).Records[0]); got.Count != 7 {
 		t.Errorf("got %+v", got)
 	}
 	if n := l.bytes.Load() - before; n >= int64(len(events(1, 8))+len(events(1, 4))) {
-		t.Errorf("%d bytes were read: the log anew", n)
+		t.Errorf("%d bytes were read, so the whole log was", n)
 	}
 }
 
-// TestRecord_ParamsAreTheConfigurationAndTheSummary, nested ones too, and each once by its
-// full name.
+// Nested parameters are included, and each is returned once, by its full name.
 func TestRecord_ParamsAreTheConfigurationAndTheSummary(t *testing.T) {
 	text := func(values ...string) document {
 		var d document

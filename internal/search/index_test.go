@@ -21,20 +21,20 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
 )
 
-// lab is an index before one demo Viewer.
+// lab is an index of one demo Viewer.
 type lab struct {
 	*demotest.Viewer
 	index  *Index
 	config Config
 	fleet  *fleet.Viewer
-	bytes  atomic.Int64 // that came from event files
+	bytes  atomic.Int64 // read from files
 	reads  atomic.Int64 // of files
-	skew   atomic.Int64 // of the index's clock
+	skew   atomic.Int64 // of the index's clock, in nanoseconds
 	clock  func() time.Time
 	onRead atomic.Pointer[func(*http.Request)]
 }
 
-// Observe counts what is read of files.
+// Observe counts the reads of files and their bytes.
 func (l *lab) Observe(o restclient.Observation) {
 	if o.Route == "/api/runs/{run_id}/assets/download" {
 		l.bytes.Add(o.Bytes)
@@ -70,7 +70,7 @@ func newLab(t *testing.T, generation demotest.Generation, stateFile string) *lab
 	return l
 }
 
-// restart ends the index and makes another one.
+// restart closes the index and creates another one.
 func (l *lab) restart(t *testing.T) {
 	t.Helper()
 	if l.index != nil {
@@ -82,7 +82,7 @@ func (l *lab) restart(t *testing.T) {
 	t.Cleanup(index.Close)
 }
 
-// runs are the runs of the Viewer's list.
+// runs returns the runs of the Viewer's list.
 func (l *lab) runs(t *testing.T) []Run {
 	t.Helper()
 	l.fleet.Client.InvalidateRuns()
@@ -106,8 +106,8 @@ func (l *lab) lookup(t *testing.T, parts Parts, mode Mode) *Result {
 	return res
 }
 
-// settle waits until nothing is to be read any more.
-func (l *lab) settle(t *testing.T) {
+// awaitIdle waits until no read is queued or in flight.
+func (l *lab) awaitIdle(t *testing.T) {
 	t.Helper()
 	for {
 		l.index.mu.Lock()
@@ -125,7 +125,7 @@ func (l *lab) settle(t *testing.T) {
 		select {
 		case <-pending.done:
 		case <-t.Context().Done():
-			t.Fatal("it does not end")
+			t.Fatal("the reads do not end")
 		}
 	}
 }
@@ -146,7 +146,7 @@ func lossOf(t *testing.T, r *Record) Metric {
 	return r.Named("loss")[0]
 }
 
-func TestIndex_ExtendsAGrowingRunByItsNewBytes(t *testing.T) {
+func TestIndex_ReadsOnlyTheNewBytesOfAGrowingRun(t *testing.T) {
 	l := newLab(t, demotest.Gen07, "")
 	id := l.AddRun(demotest.Run{Path: "p", Events: events(1, 2000)})
 	if m := lossOf(t, l.lookup(t, PartMetrics, Wait).Records[0]); m.Count != 1999 || m.Last.Step != 1999 {
@@ -159,9 +159,9 @@ func TestIndex_ExtendsAGrowingRunByItsNewBytes(t *testing.T) {
 	}
 	l.skew.Add(int64(2 * time.Second))
 	if m := lossOf(t, l.lookup(t, PartMetrics, Wait).Records[0]); m.Count != 1999 {
-		t.Errorf("a warm answer waits: %+v", m)
+		t.Errorf("a lookup of a known run waits: %+v", m)
 	}
-	l.settle(t)
+	l.awaitIdle(t)
 	if m := lossOf(t, l.lookup(t, PartMetrics, Wait).Records[0]); m.Count != 2009 || m.Last.Step != 2009 {
 		t.Errorf("got %+v", m)
 	}
@@ -170,7 +170,7 @@ func TestIndex_ExtendsAGrowingRunByItsNewBytes(t *testing.T) {
 	}
 }
 
-func TestIndex_NoticesAnotherLog(t *testing.T) {
+func TestIndex_DetectsAReplacedLog(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		log  []byte
@@ -186,9 +186,9 @@ func TestIndex_NoticesAnotherLog(t *testing.T) {
 			if err := l.ReplaceEvents(id, tt.log); err != nil {
 				t.Fatal(err)
 			}
-			l.skew.Add(int64(endedAge + time.Second))
+			l.skew.Add(int64(endedTTL + time.Second))
 			l.lookup(t, PartMetrics, Wait)
-			l.settle(t)
+			l.awaitIdle(t)
 			r := l.lookup(t, PartMetrics, Wait).Records[0]
 			if len(tt.log) == 0 && len(r.Metrics) == 0 {
 				return
@@ -200,7 +200,7 @@ func TestIndex_NoticesAnotherLog(t *testing.T) {
 	}
 }
 
-func TestIndex_DoesNotUseWhatIsKnownOfARunInAnotherPlace(t *testing.T) {
+func TestIndex_DoesNotUseTheRecordOfARunWithAnotherIdentity(t *testing.T) {
 	l := newLab(t, demotest.Gen07, "")
 	id := l.AddRun(demotest.Run{Path: "p", Status: "finished", Events: events(1, 200)})
 	l.lookup(t, PartMetrics, Wait)
@@ -219,7 +219,7 @@ func TestIndex_DoesNotUseWhatIsKnownOfARunInAnotherPlace(t *testing.T) {
 	}
 }
 
-func TestIndex_AFinishedRunIsProbedWhenItsListEntryChanges(t *testing.T) {
+func TestIndex_RefreshesAnEndedRunWhenItsListEntryChanges(t *testing.T) {
 	l := newLab(t, demotest.Gen06, "")
 	id := l.AddRun(demotest.Run{Path: "p", Status: "finished", Events: events(1, 200)})
 	l.lookup(t, PartMetrics, Wait)
@@ -227,13 +227,13 @@ func TestIndex_AFinishedRunIsProbedWhenItsListEntryChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.lookup(t, PartMetrics, Wait)
-	l.settle(t)
+	l.awaitIdle(t)
 	if m := lossOf(t, l.lookup(t, PartMetrics, Wait).Records[0]); m.Count != 299 {
 		t.Errorf("got %+v", m)
 	}
 }
 
-func TestIndex_ManyCallersShareOneRead(t *testing.T) {
+func TestIndex_ConcurrentCallersShareOneRead(t *testing.T) {
 	l := newLab(t, demotest.Gen07, "")
 	for range 20 {
 		l.AddRun(demotest.Run{Path: "p", Status: "finished", Events: events(1, 200)})
@@ -254,26 +254,26 @@ func TestIndex_ManyCallersShareOneRead(t *testing.T) {
 	}
 }
 
-func TestIndex_WithoutWaitingSaysWhatIsNotRead(t *testing.T) {
+func TestIndex_KnownReturnsErrNotYetForUnreadRuns(t *testing.T) {
 	l := newLab(t, demotest.Gen07, "")
 	l.AddRun(demotest.Run{Path: "p", Status: "finished", Events: events(1, 200)})
 	if res := l.lookup(t, PartMetrics, Known); !errors.Is(res.Errs[0], ErrNotYet) || !res.Oldest.IsZero() {
 		t.Errorf("got %+v", res)
 	}
-	l.settle(t)
+	l.awaitIdle(t)
 	if res := l.lookup(t, PartMetrics, Known); res.Errs[0] != nil || res.Oldest.IsZero() {
 		t.Errorf("got %+v", res)
 	}
 }
 
-func TestIndex_KnowsAfterARestartWhatItKnewBefore(t *testing.T) {
+func TestIndex_RestoresRecordsAfterARestart(t *testing.T) {
 	l := newLab(t, demotest.Gen07, filepath.Join(t.TempDir(), "search.db"))
 	for range 10 {
 		l.AddRun(demotest.Run{Path: "p", Status: "finished", Events: events(1, 200), Summary: []byte(`{"acc": 0.5}`)})
 	}
 	all := PartMetrics | PartSummary | PartTimes | PartConfig
 	l.lookup(t, all, Wait)
-	l.settle(t)
+	l.awaitIdle(t)
 	before := l.reads.Load()
 	l.restart(t)
 	res := l.lookup(t, all, Known)
@@ -282,7 +282,7 @@ func TestIndex_KnowsAfterARestartWhatItKnewBefore(t *testing.T) {
 			t.Errorf("got %+v, %v", m, res.Errs[i])
 		}
 	}
-	l.settle(t)
+	l.awaitIdle(t)
 	if got := l.reads.Load(); got != before {
 		t.Errorf("%d reads after the restart", got-before)
 	}
@@ -312,15 +312,15 @@ func TestIndex_ReadsTheNewestRunsFirst(t *testing.T) {
 	}
 }
 
-func TestIndex_IsInMemoryWhereItsFileCannotBeHad(t *testing.T) {
-	held := filepath.Join(t.TempDir(), "search.db")
-	other := newTestStore(t, held, 1<<20)
+func TestIndex_IsInMemoryIfItsFileIsUnavailable(t *testing.T) {
+	locked := filepath.Join(t.TempDir(), "search.db")
+	other := newTestStore(t, locked, 1<<20)
 	defer other.close()
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for name, path := range map[string]string{"another process has it": held, "its folder is a file": filepath.Join(file, "search.db")} {
+	for name, path := range map[string]string{"another process has it": locked, "its directory is a file": filepath.Join(file, "search.db")} {
 		t.Run(name, func(t *testing.T) {
 			var log bytes.Buffer
 			l := newLab(t, demotest.Gen07, path)
@@ -338,7 +338,7 @@ func TestIndex_IsInMemoryWhereItsFileCannotBeHad(t *testing.T) {
 	}
 }
 
-func TestIndex_DropsWhatNobodyAskedForBeyondItsBound(t *testing.T) {
+func TestIndex_EvictsTheLeastRecentlyUsedRecords(t *testing.T) {
 	l := newLab(t, demotest.Gen07, "")
 	l.config.MaxBytes = 8 << 10
 	l.restart(t)

@@ -15,12 +15,12 @@ import (
 
 const writerEnv = "SEARCH_TEST_WRITER"
 
-// TestStoreWriter is the process that TestStore_SurvivesKill kills: it says what it has
-// saved as soon as it has.
+// TestStoreWriter is the process that TestStore_SurvivesKill kills. It prints the number of
+// each save after the save.
 func TestStoreWriter(t *testing.T) {
 	path := os.Getenv(writerEnv)
 	if path == "" {
-		t.Skip("it is started by TestStore_SurvivesKill")
+		t.Skip("runs only as a process of TestStore_SurvivesKill")
 	}
 	s := newTestStore(t, path, 1<<20)
 	for i := 0; ; i++ {
@@ -41,11 +41,11 @@ func TestStore_SurvivesKill(t *testing.T) {
 		got := loadAll(t, s, "v")
 		latest := got["latest"]
 		if latest == nil || latest.identity < uint64(last) {
-			t.Fatalf("round %d: %v was saved and is not there: %+v", round, last, latest)
+			t.Fatalf("round %d: %v was saved and is missing: %+v", round, last, latest)
 		}
 		for i := range min(last, 50) {
 			if !reflect.DeepEqual(got[strconv.Itoa(i)], sampleRecord(i)) {
-				t.Fatalf("round %d: record %d is not what was saved", round, i)
+				t.Fatalf("round %d: record %d differs from the saved one", round, i)
 			}
 		}
 		if err := s.close(); err != nil {
@@ -54,8 +54,8 @@ func TestStore_SurvivesKill(t *testing.T) {
 	}
 }
 
-// killWriter kills a writer somewhere after it has said so many times that it saved, and
-// returns the last number that it said.
+// killWriter starts a writer, kills it after a number of saves, and returns the number of the
+// last one that it printed.
 func killWriter(t *testing.T, path string, lines int) (last int) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestStoreWriter$") //nolint:gosec // this test itself, killed below
@@ -70,7 +70,7 @@ func killWriter(t *testing.T, path string, lines int) (last int) {
 	scanner := bufio.NewScanner(out)
 	for n := 0; n < lines && scanner.Scan(); n++ {
 		if _, err := fmt.Sscanf(scanner.Text(), "saved %d", &last); err != nil {
-			t.Errorf("the writer says %q", scanner.Text())
+			t.Errorf("the writer printed %q", scanner.Text())
 		}
 	}
 	_ = cmd.Process.Kill()

@@ -9,14 +9,14 @@ import (
 	"math"
 )
 
-// bbolt follows the pages of its file wherever they point: a page that points to one above it
-// is followed forever, one that claims to be a million pages long is freed page by page, and a
-// list of free pages with one that is in use gives it away. Only the two meta pages have
-// checksums. So before a file is opened for writing, checkPages walks over all of its pages,
-// and each may be met once.
+// bbolt does not validate its pages; only the two meta pages have checksums. In a damaged
+// file, a page that refers to one of its parents makes it loop forever, a page with a huge
+// overflow count is freed page by page, and a page that is in use but also in the free list
+// is overwritten. So before a file is opened for writing, checkPages visits all of its pages
+// and requires that each has exactly one use.
 
-// The format of a page: a header of 16 bytes with id, flags, count and overflow, and then
-// so many elements of 16 bytes.
+// The format of a page: a header of 16 bytes with id, flags, count and overflow, followed by
+// count elements of 16 bytes.
 const (
 	pageHeader = 16
 	element    = 16
@@ -32,14 +32,15 @@ const (
 
 var order = binary.LittleEndian
 
-// pageCheck is a walk over a file.
+// pageCheck is a traversal of the pages of a file.
 type pageCheck struct {
-	file io.ReaderAt
-	size int64  // of a page
-	met  []bool // pages
+	file    io.ReaderAt
+	size    int64  // of a page, in bytes
+	visited []bool // by page id: visited before
 }
 
-// checkPages says what is wrong with a file of so many bytes.
+// checkPages returns an error that wraps errDamaged if the pages of a file are inconsistent.
+// fileSize is in bytes.
 func checkPages(file io.ReaderAt, fileSize int64, pageSize int) error {
 	c := &pageCheck{file: file, size: int64(pageSize)}
 	meta, err := c.meta()
@@ -48,14 +49,14 @@ func checkPages(file io.ReaderAt, fileSize int64, pageSize int) error {
 	}
 	root, freelist, pages := order.Uint64(meta[16:]), order.Uint64(meta[32:]), order.Uint64(meta[40:])
 	if pages > uint64(fileSize)/uint64(pageSize) || pages < 2 { //nolint:gosec // neither is negative
-		return fmt.Errorf("%w: it has %d bytes for %d pages", errDamaged, fileSize, pages)
+		return fmt.Errorf("%w: %d bytes do not match %d pages", errDamaged, fileSize, pages)
 	}
-	c.met = make([]bool, pages)
-	c.met[0], c.met[1] = true, true
+	c.visited = make([]bool, pages)
+	c.visited[0], c.visited[1] = true, true
 	return errors.Join(c.walk(root, true), c.walkFree(freelist))
 }
 
-// meta returns the newer one of the two meta pages whose checksum is right.
+// meta returns the newer one of the two meta pages that have a valid checksum.
 func (c *pageCheck) meta() (newest []byte, err error) {
 	for i := range int64(2) {
 		b := make([]byte, metaSize)
@@ -70,47 +71,49 @@ func (c *pageCheck) meta() (newest []byte, err error) {
 		}
 	}
 	if newest == nil {
-		return nil, fmt.Errorf("%w: no meta page is right", errDamaged)
+		return nil, fmt.Errorf("%w: no meta page is valid", errDamaged)
 	}
 	return newest, nil
 }
 
-// page reads a page that was not met before, with those that it runs over.
+// page reads a page with its overflow pages, and marks them as visited.
 func (c *pageCheck) page(id uint64) (page []byte, err error) {
-	if err := c.meet(id); err != nil {
+	if err := c.visit(id); err != nil {
 		return nil, err
 	}
 	var header [pageHeader]byte
-	if _, err := c.file.ReadAt(header[:], int64(id)*c.size); err != nil { //nolint:gosec // it is below the number of pages
+	if _, err := c.file.ReadAt(header[:], int64(id)*c.size); err != nil { //nolint:gosec // less than the number of pages
 		return nil, err
 	}
 	if order.Uint64(header[:]) != id {
-		return nil, fmt.Errorf("%w: page %d is another one", errDamaged, id)
+		return nil, fmt.Errorf("%w: page %d has another id", errDamaged, id)
 	}
 	more := uint64(order.Uint32(header[12:]))
 	for i := range more {
-		if err := c.meet(id + 1 + i); err != nil {
+		if err := c.visit(id + 1 + i); err != nil {
 			return nil, err
 		}
 	}
-	page = make([]byte, int64(more+1)*c.size)      //nolint:gosec // all of them were met, and are in the file
+	page = make([]byte, int64(more+1)*c.size)      //nolint:gosec // all of them were marked, so they are in the file
 	_, err = c.file.ReadAt(page, int64(id)*c.size) //nolint:gosec // likewise
 	if count := int(order.Uint16(page[10:])); err == nil && order.Uint16(page[8:]) != freelistPage && pageHeader+count*element > len(page) {
-		err = fmt.Errorf("%w: page %d has %d elements", errDamaged, id, count)
+		err = fmt.Errorf("%w: page %d has %d elements, which do not fit into it", errDamaged, id, count)
 	}
 	return page, err
 }
 
-// meet notes that a page is in use, or free.
-func (c *pageCheck) meet(id uint64) error {
-	if id >= uint64(len(c.met)) || c.met[id] {
-		return fmt.Errorf("%w: page %d is not there, or has two uses", errDamaged, id)
+// visit marks a page as visited. It fails if it is marked already, or beyond the end of the
+// file.
+func (c *pageCheck) visit(id uint64) error {
+	if id >= uint64(len(c.visited)) || c.visited[id] {
+		return fmt.Errorf("%w: page %d does not exist, or has two uses", errDamaged, id)
 	}
-	c.met[id] = true
+	c.visited[id] = true
 	return nil
 }
 
-// walk meets the pages of a bucket, and those of the buckets in it if it is the root.
+// walk visits the pages of a bucket, and if it is the root bucket, those of the buckets in
+// it.
 func (c *pageCheck) walk(id uint64, isRoot bool) error {
 	page, err := c.page(id)
 	if err != nil {
@@ -118,7 +121,7 @@ func (c *pageCheck) walk(id uint64, isRoot bool) error {
 	}
 	flags, count := order.Uint16(page[8:]), int(order.Uint16(page[10:]))
 	if flags != branchPage && flags != leafPage {
-		return fmt.Errorf("%w: page %d is of no known kind", errDamaged, id)
+		return fmt.Errorf("%w: page %d has an unknown type", errDamaged, id)
 	}
 	for i := range count {
 		at := pageHeader + i*element
@@ -136,7 +139,7 @@ func (c *pageCheck) walk(id uint64, isRoot bool) error {
 		if !isRoot || order.Uint32(e)&bucketFlag == 0 || value+8 > len(page) {
 			continue
 		}
-		if root := order.Uint64(page[value:]); root != 0 { // else it is in the element itself
+		if root := order.Uint64(page[value:]); root != 0 { // 0 means that the bucket is inline, in the element itself
 			if err := c.walk(root, false); err != nil {
 				return err
 			}
@@ -145,21 +148,21 @@ func (c *pageCheck) walk(id uint64, isRoot bool) error {
 	return nil
 }
 
-// walkFree meets the free pages, and those that have the list of them.
+// walkFree visits the pages of the free list, and the free pages.
 func (c *pageCheck) walkFree(id uint64) error {
 	page, err := c.page(id)
 	if err != nil {
 		return err
 	}
 	count, ids := uint64(order.Uint16(page[10:])), page[pageHeader:]
-	if count == math.MaxUint16 { // more than that: the first one is how many
+	if count == math.MaxUint16 { // the count did not fit: the first element has it
 		count, ids = order.Uint64(ids), ids[8:]
 	}
 	if order.Uint16(page[8:]) != freelistPage || count > uint64(len(ids)/8) {
-		return fmt.Errorf("%w: page %d is no list of free pages", errDamaged, id)
+		return fmt.Errorf("%w: page %d is not a valid free list", errDamaged, id)
 	}
 	for i := range count {
-		if err := c.meet(order.Uint64(ids[8*i:])); err != nil {
+		if err := c.visit(order.Uint64(ids[8*i:])); err != nil {
 			return err
 		}
 	}

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// savedStore is a file of records whose pages are on three levels, and the records.
+// savedStore returns a state file whose pages form three levels, and its records.
 func savedStore(tb testing.TB) (file []byte, saved map[string]*Record) {
 	tb.Helper()
 	path := filepath.Join(tb.TempDir(), "search.db")
@@ -36,7 +36,8 @@ func savedStore(tb testing.TB) (file []byte, saved map[string]*Record) {
 	return file, saved
 }
 
-// useDamaged opens a file, reads all of it and writes to it. What is read is what was saved.
+// useDamaged opens a file, reads all of it and writes to it. Every record that it reads must
+// be one of the saved ones.
 func useDamaged(t *testing.T, file []byte, saved map[string]*Record) (read int) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "search.db")
@@ -49,10 +50,10 @@ func useDamaged(t *testing.T, file []byte, saved map[string]*Record) (read int) 
 	}
 	err = s.load("v", share, func(id string, r *Record) {
 		if read++; !reflect.DeepEqual(saved[id], r) {
-			t.Errorf("record %s is another one", id)
+			t.Errorf("record %s differs from the saved one", id)
 		}
 	})
-	for round := range 2 { // the index continues in memory after an error
+	for round := range 2 { // after an error, the index is in memory only
 		var changes []stored
 		for i := range 20 {
 			changes = append(changes, stored{"v", strconv.Itoa(i + 10*round), nil}, stored{"v", "new" + strconv.Itoa(i), sampleRecord(i + round)})
@@ -67,7 +68,7 @@ func useDamaged(t *testing.T, file []byte, saved map[string]*Record) (read int) 
 	return read
 }
 
-// pagesOf are where the pages of a kind begin in a file.
+// pagesOf returns the offsets of the pages with given flags.
 func pagesOf(file []byte, kind uint16) (at []int) {
 	for i := 0; i < len(file); i += os.Getpagesize() {
 		if binary.LittleEndian.Uint16(file[i+8:]) == kind && binary.LittleEndian.Uint64(file[i:]) == uint64(i/os.Getpagesize()) {
@@ -77,9 +78,8 @@ func pagesOf(file []byte, kind uint16) (at []int) {
 	return at
 }
 
-// TestStore_IsMadeAnewWhereItsPagesMislead has pages say what would keep bbolt busy forever, or
-// have it give away what is in use.
-func TestStore_IsMadeAnewWhereItsPagesMislead(t *testing.T) {
+// Each damage would make bbolt loop forever, or overwrite a page that is in use.
+func TestStore_ReplacesAFileWithInconsistentPages(t *testing.T) {
 	file, saved := savedStore(t)
 	if n := useDamaged(t, file, saved); n != len(saved) {
 		t.Fatalf("%d of %d records of an undamaged file", n, len(saved))
@@ -89,12 +89,12 @@ func TestStore_IsMadeAnewWhereItsPagesMislead(t *testing.T) {
 		kind   uint16
 		damage func(page []byte)
 	}{
-		{"a page below itself", branchPage, func(p []byte) { copy(p[pageHeader+8:pageHeader+16], p[:8]) }},
-		{"one page twice", branchPage, func(p []byte) { copy(p[pageHeader+8:pageHeader+16], p[pageHeader+element+8:]) }},
-		{"a page of a million pages", leafPage, func(p []byte) { p[14] = 0xff }},
+		{"a page that is its own parent", branchPage, func(p []byte) { copy(p[pageHeader+8:pageHeader+16], p[:8]) }},
+		{"a page with two parents", branchPage, func(p []byte) { copy(p[pageHeader+8:pageHeader+16], p[pageHeader+element+8:]) }},
+		{"an overflow of a million pages", leafPage, func(p []byte) { p[14] = 0xff }},
 		{"more elements than fit", leafPage, func(p []byte) { p[10], p[11] = 0xff, 0xff }},
-		{"no free pages", freelistPage, func(p []byte) { p[8] = leafPage }},
-		{"more free pages than fit", freelistPage, func(p []byte) { p[10], p[11] = 0xff, 0xff }},
+		{"no free list", freelistPage, func(p []byte) { p[8] = leafPage }},
+		{"more free pages than fit into the list", freelistPage, func(p []byte) { p[10], p[11] = 0xff, 0xff }},
 		{"a free page that is in use", freelistPage, func(p []byte) { copy(p[pageHeader:], p[:8]) }},
 		{"a free page beyond the end", freelistPage, func(p []byte) { p[pageHeader+6] = 1 }},
 	} {
@@ -114,7 +114,7 @@ func TestStore_IsMadeAnewWhereItsPagesMislead(t *testing.T) {
 	}
 }
 
-func TestStore_OfAnotherVersionIsMadeAnew(t *testing.T) {
+func TestStore_ReplacesAFileOfAnotherVersion(t *testing.T) {
 	file, saved := savedStore(t)
 	file = bytes.ReplaceAll(file, bucketName, bytes.Replace(bucketName, []byte("records"), []byte("recipes"), 1))
 	if n := useDamaged(t, file, saved); n != 0 {
@@ -122,7 +122,7 @@ func TestStore_OfAnotherVersionIsMadeAnew(t *testing.T) {
 	}
 }
 
-// FuzzStore damages a file anywhere: whatever it is then, it is used or made anew, in time.
+// FuzzStore damages a file anywhere: it must be used or replaced, without hanging.
 func FuzzStore(f *testing.F) {
 	file, saved := savedStore(f)
 	for _, kind := range []uint16{branchPage, leafPage, freelistPage} {

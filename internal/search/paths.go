@@ -9,13 +9,13 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
-// countsAge is how old a list may be that runs are counted by. To make a list of thousands of
-// runs, the Viewer stands still as long as for an archive, so it is not asked for one more
-// often than single reads need one that says where runs lie.
-const countsAge = 45 * time.Second
+// countsTTL is the maximum age of the list from which the runs per path are counted. With
+// thousands of runs, a Viewer is blocked by making a list as long as by an archive, so lists
+// are not requested as often as runs are read.
+const countsTTL = 45 * time.Second
 
-// pathCounts returns how many runs are at or below each path of the Viewer; nil if it has no
-// paths. Packs says whether it packs the runs of a folder.
+// pathCounts returns the number of runs at or below each path of the Viewer; nil if it has no
+// paths or no list is available. packs reports whether the Viewer can pack a folder of runs.
 func (v *viewer) pathCounts(ctx context.Context) (counts map[string]int, packs bool) {
 	caps, err := v.fleet.Client.Capabilities(ctx)
 	if err != nil || !caps.Has(restclient.CapPathRuns) {
@@ -24,7 +24,7 @@ func (v *viewer) pathCounts(ctx context.Context) (counts map[string]int, packs b
 	packs = caps.Generation == restclient.Generation06
 	v.countsMu.Lock()
 	defer v.countsMu.Unlock()
-	if v.counted != nil && v.counted.Age() < countsAge {
+	if v.counted != nil && v.counted.Age() < countsTTL {
 		return v.counts, packs
 	}
 	list, err := v.fleet.Client.Runs(ctx)
@@ -42,7 +42,7 @@ func (v *viewer) pathCounts(ctx context.Context) (counts map[string]int, packs b
 	return v.counts, packs
 }
 
-// prefixes are the paths at or above a path, the shortest first; none for no path.
+// prefixes yields the path and its parents, the shortest first; nothing for an empty path.
 func prefixes(path string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for i := range len(path) {
@@ -56,11 +56,11 @@ func prefixes(path string) iter.Seq[string] {
 	}
 }
 
-// folderOf is the folder of all runs at or below a path, by the place of one of them; empty
-// if they do not lie in one.
+// folderOf is the folder of all runs at or below a path, derived from the folder of one of
+// them; empty if there is no such folder.
 func folderOf(run *restclient.Run, path string) string {
 	below := strings.TrimPrefix(run.Path.Value, path) + "/" + run.ID
-	if !strings.Contains(run.Dir, "/") { // a Viewer on Windows
+	if !strings.Contains(run.Dir, "/") { // the Viewer runs on Windows
 		below = strings.ReplaceAll(below, "/", `\`)
 	}
 	folder, ok := strings.CutSuffix(run.Dir, below)
@@ -70,11 +70,12 @@ func folderOf(run *restclient.Run, path string) string {
 	return folder
 }
 
-// placeIn is where a run lies below a folder, with forward slashes; empty if it does not.
-func placeIn(folder string, run *restclient.Run) string {
-	place, ok := strings.CutPrefix(run.Dir, folder)
-	if !ok || place == "" {
+// relativePath is the path of a run relative to a folder, with forward slashes; empty if the
+// run is not in it.
+func relativePath(folder string, run *restclient.Run) string {
+	below, ok := strings.CutPrefix(run.Dir, folder)
+	if !ok || below == "" {
 		return ""
 	}
-	return strings.ReplaceAll(place[1:], `\`, "/")
+	return strings.ReplaceAll(below[1:], `\`, "/")
 }

@@ -7,60 +7,60 @@ import (
 	"time"
 )
 
-// open opens the file when it is needed first: a server that nobody asks writes nothing.
-// Called with mu held.
+// open opens the state file when it is first needed, so that a server without calls writes
+// nothing. Called with mu held.
 func (x *Index) open() {
 	if x.opened = true; x.cfg.StateFile == "" {
 		return
 	}
 	s, err := openStore(x.cfg.StateFile, cmp.Or(x.cfg.StateBytes, defaultBytes), x.cfg.Log)
 	if err != nil {
-		x.cfg.Log.Warn("the search state is kept in memory only", slog.String("file", x.cfg.StateFile), slog.Any("error", err))
+		x.cfg.Log.Warn("search state in memory only", slog.String("file", x.cfg.StateFile), slog.Any("error", err))
 		return
 	}
 	x.store = s
 }
 
-// load takes in what the file knows of a new Viewer's runs. Called with mu held.
+// load loads the records of a new Viewer from the state file. Called with mu held.
 func (x *Index) load(v *viewer) {
 	if !x.opened {
 		x.open()
 	}
-	if x.store == nil || !v.isKept() {
+	if x.store == nil || !v.isPersistent() {
 		return
 	}
 	err := x.store.load(v.fleet.Client.BaseURL(), x.names.share, func(runID string, r *Record) {
 		v.set(v.entry(runID), r)
 	})
 	if err != nil {
-		x.abandon(err)
+		x.disableStore(err)
 	}
 }
 
-// isKept says whether the Viewer's records go to the file. A tunnel has another address
-// each time.
-func (v *viewer) isKept() bool { return v.fleet.Parent == nil }
+// isPersistent reports whether the Viewer's records are stored in the file. Those of a Viewer
+// behind a tunnel are not, because its address is different each time.
+func (v *viewer) isPersistent() bool { return v.fleet.Parent == nil }
 
-// abandon gives the file up. Called with mu held.
-func (x *Index) abandon(err error) {
+// disableStore stops using the state file. Called with mu held.
+func (x *Index) disableStore(err error) {
 	x.store = nil
 	clear(x.dirty)
-	x.cfg.Log.Warn("the search state is kept in memory only from now on", slog.String("file", x.cfg.StateFile), slog.Any("error", err))
+	x.cfg.Log.Warn("search state in memory only from now on", slog.String("file", x.cfg.StateFile), slog.Any("error", err))
 }
 
-// markDirty notes that an entry is to be written. Called with mu held.
+// markDirty schedules an entry to be written. Called with mu held.
 func (x *Index) markDirty(v *viewer, runID string, e *entry) {
-	if x.store == nil || x.closed || !v.isKept() {
+	if x.store == nil || x.closed || !v.isPersistent() {
 		return
 	}
 	x.dirty[e] = stored{viewer: v.fleet.Client.BaseURL(), runID: runID, record: e.record}
-	if !x.flusher {
-		x.flusher = true
+	if !x.flushing {
+		x.flushing = true
 		x.work.Go(x.flushLater)
 	}
 }
 
-// flushLater writes what is dirty after a while, until nothing is.
+// flushLater writes dirty records after flushInterval, and ends when there are none.
 func (x *Index) flushLater() {
 	timer := time.NewTimer(flushInterval)
 	defer timer.Stop()
@@ -77,7 +77,7 @@ func (x *Index) flushLater() {
 	}
 }
 
-// flush writes what is dirty. It returns false if nothing was.
+// flush writes dirty records. It returns false if there were none, or if writing failed.
 func (x *Index) flush() bool {
 	x.mu.Lock()
 	records := make([]stored, 0, len(x.dirty))
@@ -86,7 +86,7 @@ func (x *Index) flush() bool {
 	}
 	clear(x.dirty)
 	s := x.store
-	if x.flusher = s != nil && len(records) > 0; !x.flusher {
+	if x.flushing = s != nil && len(records) > 0; !x.flushing {
 		x.mu.Unlock()
 		return false
 	}
@@ -95,15 +95,15 @@ func (x *Index) flush() bool {
 	if err := s.save(records, x.now()); err != nil {
 		x.mu.Lock()
 		defer x.mu.Unlock()
-		x.abandon(err)
-		x.flusher = false
+		x.disableStore(err)
+		x.flushing = false
 		return false
 	}
 	return true
 }
 
-// evict drops records until the bound is kept, those first that no Lookup has asked for for
-// the longest time. Called with mu held.
+// evict drops records until the bound is met, beginning with those whose last Lookup was the
+// longest time ago. Called with mu held.
 func (x *Index) evict() {
 	if x.bytes <= x.cfg.MaxBytes {
 		return

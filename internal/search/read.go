@@ -12,36 +12,36 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
-// headCheckInterval is how long the head of a growing log is trusted without
-// comparing it, which costs one more request.
+// headCheckInterval is how long the head of a growing log is trusted without comparing it,
+// which costs an additional request.
 const headCheckInterval = time.Minute
 
-// runReader reads one run by itself.
+// runReader reads one run.
 type runReader struct {
 	run   Run
-	old   *Record // what is known of it, nil if nothing
+	old   *Record // the previous record; nil if there is none
 	src   runsource.Run
 	cache *runcache.Cache
 	gate  *cpugate.Gate
 	names func(string) string
 	now   func() time.Time
-	// parsed says that the caller goes on to read the points of the run: of a log that was
-	// never read the cache of parsed runs gets them in the same read.
+	// parsed means that the caller reads the points of the run next. If the log was never
+	// read, it is read into the cache of parsed runs, so that this needs no second read.
 	parsed bool
-	// record is what is known so far, and what the caller gets.
+	// record is the result, complete after the read.
 	record Record
 }
 
-// read brings parts of a run up to date.
+// read returns a record in which the given parts are current.
 func (r *runReader) read(ctx context.Context, parts Parts) (*Record, error) {
 	moved := r.old != nil && r.old.identity != r.run.identity()
 	if parts&PartMetrics != 0 {
-		r.carry()
+		r.copyOld()
 		if err := r.readMetrics(ctx, moved); err != nil {
 			return nil, err
 		}
 	} else {
-		r.begin()
+		r.copyIfSame()
 	}
 	for _, part := range []struct {
 		part Parts
@@ -60,23 +60,23 @@ func (r *runReader) read(ctx context.Context, parts Parts) (*Record, error) {
 	return &r.record, nil
 }
 
-// carry starts from what is known.
-func (r *runReader) carry() {
+// copyOld copies the previous record.
+func (r *runReader) copyOld() {
 	if r.old != nil {
 		r.record = *r.old
 	}
 	r.record.identity, r.record.listed = r.run.identity(), r.run.fingerprint()
 }
 
-// begin starts from what is known, unless that may be about another run.
-func (r *runReader) begin() {
-	r.carry()
+// copyIfSame copies the previous record, unless it may be of another log.
+func (r *runReader) copyIfSame() {
+	r.copyOld()
 	if r.old != nil && r.old.identity != r.run.identity() {
-		r.forget()
+		r.reset()
 	}
 }
 
-// logSize asks how large the log is.
+// logSize returns the size of the log, in bytes.
 func (r *runReader) logSize(ctx context.Context) (int64, error) {
 	part, err := r.src.ReadEvents(ctx, 0, 1)
 	if err != nil {
@@ -85,26 +85,27 @@ func (r *runReader) logSize(ctx context.Context) (int64, error) {
 	return max(part.Size, 0), part.Close()
 }
 
-// setEnded says whether the run has ended: by its status file, which is read with the times,
-// and by the list.
+// setEnded derives from the list and the status file, which is read with the times, whether
+// the run has ended.
 func (r *runReader) setEnded() {
 	r.record.ended = runsource.IsTerminal(r.run.Listed.Status) && !r.record.Running
 }
 
-// readMetrics reads what was appended to the log, or all of it.
+// readMetrics reads what was appended to the log, or all of it. If moved is true, the log may
+// be another one.
 func (r *runReader) readMetrics(ctx context.Context, moved bool) error {
 	at := r.now()
 	if r.record.unordered {
 		return r.readCached(ctx)
 	}
-	if r.parsed && r.record.mark.offset == 0 {
-		if err := r.readParsed(ctx, at); !errors.Is(err, errNotHeld) {
+	if r.parsed && r.record.checkpoint.offset == 0 {
+		if err := r.readParsed(ctx, at); !errors.Is(err, errNotCached) {
 			return err
 		}
 	}
 	err := r.readLog(ctx, moved)
 	if errors.Is(err, runsource.ErrLogReplaced) {
-		r.forget()
+		r.reset()
 		err = r.readLog(ctx, false)
 	}
 	switch {
@@ -119,14 +120,14 @@ func (r *runReader) readMetrics(ctx context.Context, moved bool) error {
 	return err
 }
 
-// forget forgets all that may be about another log.
-func (r *runReader) forget() {
+// reset drops everything that may be of another log.
+func (r *runReader) reset() {
 	r.record = Record{identity: r.run.identity(), listed: r.run.fingerprint()}
 }
 
-// readLog reads the event file from where it was read to.
+// readLog reads the event file from the offset that was reached before.
 func (r *runReader) readLog(ctx context.Context, moved bool) error {
-	known := r.record.mark
+	known := r.record.checkpoint
 	part, err := r.src.ReadEvents(ctx, known.readOffset(), 0)
 	if err != nil {
 		return err
@@ -149,17 +150,17 @@ func (r *runReader) readLog(ctx context.Context, moved bool) error {
 		r.record.headChecked = r.now().UnixNano()
 	}
 	next.SetEnd(part)
-	r.record.mark = markOf(next, known)
+	r.record.checkpoint = hashCheckpoint(next, known)
 	return nil
 }
 
-// readPart reads a part of the log. It returns no checkpoint if there is nothing new.
+// readPart aggregates a part of the log. The checkpoint is nil if there is nothing new.
 func (r *runReader) readPart(ctx context.Context, part *restclient.FilePart) (next *runsource.Checkpoint, rest []byte, d *digest, err error) {
-	known := &r.record.mark
+	known := &r.record.checkpoint
 	next = &runsource.Checkpoint{}
 	switch part.State {
 	case restclient.FileAbsent, restclient.FileShrunk, restclient.FileUnchanged:
-		if known.offset > 0 { // a part that begins at the tail has at least the tail
+		if known.offset > 0 { // a part that starts at the tail contains at least the tail
 			return nil, nil, nil, runsource.ErrLogReplaced
 		}
 		r.record.Origin, r.record.Metrics, r.record.images = runsource.FromEventLog, nil, nil
@@ -168,7 +169,7 @@ func (r *runReader) readPart(ctx context.Context, part *restclient.FilePart) (ne
 		if known.isUnchanged(part) && known.offset == part.Size {
 			return nil, nil, nil, nil
 		}
-		r.forget()
+		r.reset()
 	default:
 		if next, err = known.resume(part); err != nil {
 			return nil, nil, nil, err
@@ -179,16 +180,16 @@ func (r *runReader) readPart(ctx context.Context, part *restclient.FilePart) (ne
 	return next, rest, d, err
 }
 
-// lineSource is a body of lines: a part of a file, or an entry of an archive.
+// lineSource is a reader of lines: a part of a file, or an entry of an archive.
 type lineSource interface{ Read(b []byte) (int, error) }
 
-// parse sums up the lines of a body.
+// parse aggregates lines. It returns the bytes after the last newline.
 func (r *runReader) parse(ctx context.Context, body lineSource, expected int64, next *runsource.Checkpoint, d *digest) (rest []byte, err error) {
 	var parser eventlog.Parser
 	return runsource.ReadLines(body, expected, func(chunk []byte) (consumed int, err error) {
 		if next.Unterminated && len(chunk) > 0 {
 			if chunk[0] != '\n' {
-				return 0, runsource.ErrLogReplaced // the line continues: it is not what it was taken for
+				return 0, runsource.ErrLogReplaced // the unterminated line was longer than what was read of it
 			}
 			next.Unterminated = false
 		}
@@ -201,7 +202,7 @@ func (r *runReader) parse(ctx context.Context, body lineSource, expected int64, 
 	})
 }
 
-// finish decides about what stands behind the last newline, and publishes the sums.
+// finish handles an unterminated last line, and sets the aggregates.
 func (r *runReader) finish(ctx context.Context, next *runsource.Checkpoint, rest []byte, d *digest) error {
 	counts, err := runsource.LastLineCounts(ctx, r.src, rest, next.Offset)
 	if err != nil {
@@ -219,39 +220,40 @@ func (r *runReader) finish(ctx context.Context, next *runsource.Checkpoint, rest
 	return nil
 }
 
-// readCached sums up a run whose steps are not in order, as the cache of parsed runs has it.
+// readCached aggregates a run whose steps are not in order, from the cache of parsed runs.
 func (r *runReader) readCached(ctx context.Context) error {
-	err := r.cache.Read(ctx, r.src.Key, r.src, r.sumUp)
+	err := r.cache.Read(ctx, r.src.Key, r.src, r.aggregate)
 	if err == nil {
-		r.record.unordered, r.record.mark = true, mark{}
+		r.record.unordered, r.record.checkpoint = true, hashedCheckpoint{}
 	}
 	return err
 }
 
-// errNotHeld says that the cache of parsed runs does not have the run as it is now.
-var errNotHeld = errors.New("the run is not held")
+// errNotCached means that the cache of parsed runs does not have the current state of the run.
+var errNotCached = errors.New("the run is not cached")
 
-// readParsed reads a run into the cache of parsed runs and sums it up there. A run that is
-// too large has no table there, and a table that cost its Viewer much may be an older one.
+// readParsed reads a run into the cache of parsed runs and aggregates it there. It returns
+// errNotCached if the run is too large for the cache, or if the cache has only an older table,
+// which it keeps longer if the table was expensive for the Viewer.
 func (r *runReader) readParsed(ctx context.Context, now time.Time) error {
 	return r.cache.ReadAny(ctx, r.src.Key, r.src, func(v *runcache.View) error {
 		if v.Table == nil || v.ReadTime.Before(now) {
-			return errNotHeld
+			return errNotCached
 		}
-		return r.sumUp(v)
+		return r.aggregate(v)
 	})
 }
 
-// sumUp takes what the cache of parsed runs has.
-func (r *runReader) sumUp(v *runcache.View) (err error) {
+// aggregate sets the aggregates of a run from its view in the cache of parsed runs.
+func (r *runReader) aggregate(v *runcache.View) (err error) {
 	r.record.Origin, r.record.images = v.Origin, imagesOf(v.Images, r.names)
-	r.record.mark, r.record.headChecked = markOf(&v.Checkpoint, mark{}), r.now().UnixNano()
+	r.record.checkpoint, r.record.headChecked = hashCheckpoint(&v.Checkpoint, hashedCheckpoint{}), r.now().UnixNano()
 	r.record.setRead(PartMetrics, v.ReadTime)
-	r.record.Metrics, err = ofTable(v.Table, v.Origin == runsource.FromMergedTable, r.names)
+	r.record.Metrics, err = metricsOfTable(v.Table, v.Origin == runsource.FromMergedTable, r.names)
 	return err
 }
 
-// readTable sums up the merged table, which comes by ascending steps.
+// readTable aggregates the merged table, whose rows are sent in ascending order of steps.
 func (r *runReader) readTable(ctx context.Context) error {
 	d := newDigest(nil, nil, r.names)
 	indeterminate := map[string]int{}
@@ -259,7 +261,7 @@ func (r *runReader) readTable(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.record.Origin, r.record.Metrics, r.record.mark = runsource.FromMergedTable, d.metrics(), mark{}
+	r.record.Origin, r.record.Metrics, r.record.checkpoint = runsource.FromMergedTable, d.metrics(), hashedCheckpoint{}
 	for i := range r.record.Metrics {
 		r.record.Metrics[i].nonFinite = int64(indeterminate[r.record.Metrics[i].Name])
 	}

@@ -17,14 +17,14 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
-// Parts says what of a run a caller needs.
+// Parts is a set of the parts of a run.
 type Parts uint8
 
-// The parts of a run. Each is read from another file of the run, and only if needed.
+// The parts of a run. Each is read from a different file of the run, and only if needed.
 const (
-	// PartMetrics are the sums of each metric.
+	// PartMetrics is the aggregates of all metrics.
 	PartMetrics Parts = 1 << iota
-	// PartTimes are start, end and duration.
+	// PartTimes is start, end and duration.
 	PartTimes
 	// PartSummary is the run's summary.
 	PartSummary
@@ -34,40 +34,40 @@ const (
 	partCount = 4
 )
 
-// Record is what is known of one run. It is immutable and shared.
+// Record is the indexed data of one run. It is immutable and shared.
 type Record struct {
-	// Origin is what the metrics were read from.
+	// Origin is the source of the metrics.
 	Origin runsource.Origin
 	// Metrics are sorted by name and kind.
 	Metrics []Metric
-	// Start and End are zero if unknown; End is zero of a run that runs.
+	// Start and End are zero if unknown. End is zero while the run is running.
 	Start, End time.Time
-	// Running says that the run's status file says so.
+	// Running reports whether the run's status file has the status running.
 	Running bool
 
 	summary, config document
 	images          []Image
 	known           Parts
-	readAt          [partCount]int64 // when each part was read, in unix nanoseconds
+	readAt          [partCount]int64 // when each part was read, in Unix nanoseconds
 
-	// identity is what a run in a list is known by: another one means that the record may
-	// be about another log. Listed changes with everything that the list says of the run.
+	// identity and listed are Run.identity and Run.fingerprint when the run was read. If the
+	// identity differs, the record may be of another log.
 	identity, listed uint64
-	ended            bool // the list or the status file said so when it was read
-	// unordered says that the log's steps do not ascend: it is read through the cache of
-	// parsed runs.
+	ended            bool // by the list and the status file when the run was read
+	// unordered means that the steps of the log are not in ascending order, so it is read
+	// through the cache of parsed runs.
 	unordered   bool
-	mark        mark
-	headChecked int64 // when the head of the log was compared, in unix nanoseconds
+	checkpoint  hashedCheckpoint
+	headChecked int64 // when the head of the log was last compared, in Unix nanoseconds
 }
 
-// HasEnded says that the run had ended when it was read.
+// HasEnded reports whether the run had ended when it was read.
 func (r *Record) HasEnded() bool { return r.ended }
 
-// Has says whether all of these parts are known.
+// Has reports whether all of these parts are known.
 func (r *Record) Has(parts Parts) bool { return r != nil && r.known&parts == parts }
 
-// oldest is when the oldest of the parts was read.
+// oldest is when the oldest of the parts was read, in Unix nanoseconds; 0 if none was.
 func (r *Record) oldest(parts Parts) int64 {
 	var oldest int64
 	for i := range partCount {
@@ -78,7 +78,7 @@ func (r *Record) oldest(parts Parts) int64 {
 	return oldest
 }
 
-// setRead notes that a part was read at a time.
+// setRead marks parts as read at a time.
 func (r *Record) setRead(part Parts, at time.Time) {
 	r.known |= part
 	for i := range partCount {
@@ -88,15 +88,15 @@ func (r *Record) setRead(part Parts, at time.Time) {
 	}
 }
 
-// Named returns the metrics of a name, one for each kind.
+// Named returns the metrics with a name, one for each kind.
 func (r *Record) Named(name string) []Metric { return r.NamedNear(name, new(atomic.Int32)) }
 
-// NamedNear is Named for a metric of many runs: most of them have it in the same place, which
-// near remembers.
+// NamedNear is Named for one metric of many runs. Most runs have it at the same index, which
+// near caches between calls.
 func (r *Record) NamedNear(name string, near *atomic.Int32) []Metric {
 	from := int(near.Load())
 	if !r.beginsAt(name, from) {
-		// Not slices.BinarySearchFunc: it copies metrics, and this is done for each run.
+		// Not slices.BinarySearchFunc, which copies metrics: this runs once per run.
 		from = sort.Search(len(r.Metrics), func(i int) bool { return r.Metrics[i].Name >= name })
 		near.Store(int32(from)) //nolint:gosec // at most maxMetrics
 	}
@@ -107,12 +107,12 @@ func (r *Record) NamedNear(name string, near *atomic.Int32) []Metric {
 	return r.Metrics[from:to]
 }
 
-// Images are the images of the log, one for each key.
+// Images returns the images of the log, one for each key.
 func (r *Record) Images() []Image { return r.images }
 
-// Params calls yield for each scalar of the configuration by its name, which nested keys
-// are joined to by dots, and then for each of the summary, whose names begin with
-// "summary.". Arguments come before what was added to them.
+// Params calls yield for each scalar of the configuration, and then for each of the summary,
+// whose names start with "summary.". Nested keys are joined by dots. In the configuration,
+// arguments precede additions.
 func (r *Record) Params(yield func(name string, v filter.Value) bool) {
 	for _, group := range []string{"args", "extra"} {
 		for i := range r.config {
@@ -131,22 +131,22 @@ func (r *Record) Params(yield func(name string, v filter.Value) bool) {
 
 func dotted(key string) string { return strings.ReplaceAll(key, keySeparator, ".") }
 
-// beginsAt says whether the metrics of a name begin there.
+// beginsAt reports whether index i is the first one of the metrics with a name.
 func (r *Record) beginsAt(name string, i int) bool {
 	return i < len(r.Metrics) && r.Metrics[i].Name == name && (i == 0 || r.Metrics[i-1].Name != name)
 }
 
-// Summary returns the value of a key of the summary; nested keys are several.
+// Summary returns a value of the summary by its path of keys.
 func (r *Record) Summary(keys ...string) filter.Value {
 	return r.summary.value(strings.Join(keys, keySeparator))
 }
 
-// Config returns the value of a key of the configuration.
+// Config returns a value of the configuration by its path of keys.
 func (r *Record) Config(keys ...string) filter.Value {
 	return r.config.value(strings.Join(keys, keySeparator))
 }
 
-// Duration is how long the run lasted, or has lasted by now.
+// Duration is how long the run took, or has been running.
 func (r *Record) Duration(now time.Time) (d time.Duration, ok bool) {
 	switch {
 	case r.Start.IsZero():
@@ -170,30 +170,31 @@ func (r *Record) bytes() int64 {
 	return n + r.summary.bytes() + r.config.bytes()
 }
 
-// recordOverhead is what the index's map adds to a record, with the run's id.
+// recordOverhead is the memory of a record's entry in the index, with the run's id, in bytes.
 const recordOverhead = 160
 
-// field is one scalar of a document, or a list in it, by its path of keys.
+// field is a value of a document. The key is its path of keys.
 type field struct {
 	key   string
 	value filter.Value
 }
 
-// document is a flattened JSON object, by key.
+// document is a flattened JSON object, sorted by key.
 type document []field
 
 const (
-	// keySeparator joins the keys of nested objects. No key has it.
+	// keySeparator joins the keys of nested objects. It does not occur in keys.
 	keySeparator = "\x1f"
-	// maxFields and maxDocument bound a document that is held.
+	// maxFields and maxDocument bound a document, in values and bytes.
 	maxFields   = 2000
 	maxDocument = 128 << 10
 )
 
-// errDocumentTooLarge says that a summary or a configuration is larger than what is held.
+// errDocumentTooLarge means that a summary or a configuration exceeds the bounds of a
+// document.
 var errDocumentTooLarge = errors.New("too large to be searched")
 
-// newDocument flattens what a Viewer says.
+// newDocument flattens the values of a Viewer.
 func newDocument(values restclient.Values, names func(string) string) (document, error) {
 	f := &flattener{names: names}
 	for key, v := range values {
@@ -213,8 +214,8 @@ type flattener struct {
 	tooLarge bool
 }
 
-// maxNesting bounds how deep objects are followed; deeper ones are present and not
-// comparable.
+// maxNesting bounds the depth of flattened objects. Deeper values only count as present; they
+// cannot be compared.
 const maxNesting = 16
 
 func (f *flattener) add(key string, v restclient.Value, depth int) {
@@ -232,7 +233,7 @@ func (f *flattener) add(key string, v restclient.Value, depth int) {
 	}
 	var inner restclient.Values
 	if json.Unmarshal([]byte(v.Text), &inner) != nil {
-		return // a list
+		return // it is a list
 	}
 	f.size -= len(v.Text)
 	for name, w := range inner {
@@ -273,8 +274,8 @@ func (d document) bytes() int64 {
 	return n
 }
 
-// configOf names the values of a configuration: lr and args.lr for an argument, seed and
-// extra.seed for what was added. An argument hides an addition of the same name.
+// configOf adds short names to a configuration: lr for args.lr, and seed for extra.seed. An
+// argument hides an addition with the same name.
 func configOf(values restclient.Values) restclient.Values {
 	out := make(restclient.Values, 2*len(values))
 	for _, group := range []string{"extra.", "args."} {

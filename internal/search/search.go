@@ -1,12 +1,13 @@
-// Package search knows of every run what filters and orders ask for: sums of its metrics,
-// times, summary and configuration, each read once and then extended by what is new.
+// Package search is an index of the data that filters and orders of runs use: aggregates of
+// metrics, times, summary and configuration. Each run is read once, and then extended by what
+// was appended.
 //
-// Nothing is read before a Lookup needs it. What a Lookup waits for is read in the
-// foreground, the newest runs first and a few at a time for each Viewer, for all callers
-// together. What is known already is used as it is and refreshed behind, in the
-// background and within the Viewer's share; an answer says how old it is.
+// Nothing is read before a Lookup needs it. Runs that a Lookup waits for are read in the
+// foreground, the newest first and a few per Viewer concurrently, with one read for all
+// callers. Known records are used immediately and refreshed in the background, within the
+// Viewer's share; a Result has their age.
 //
-// It must not know gRPC, protobuf or the contract.
+// The package must not depend on gRPC, protobuf or the contract.
 package search
 
 import (
@@ -24,86 +25,87 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
 )
 
-// How old a record may be before it is read again in the background.
+// The age at which a record is refreshed in the background.
 const (
-	// runningAge is for runs that run and have an event file.
-	runningAge = time.Second
-	// tableAge is for runs that run on Viewers that have merged tables only, which they
-	// compute as a whole.
-	tableAge = time.Minute
-	// minSteadyAge and steadyAge are for runs that run, where a Lookup is Steady: as old as
-	// the run itself was when it was read, within these bounds.
-	minSteadyAge, steadyAge = 5 * time.Second, 2 * time.Minute
-	// endedAge is for runs that have ended: they may be reopened, which 0.7.2 does not list.
-	endedAge = 10 * time.Minute
+	// runningTTL is for running runs that have an event file.
+	runningTTL = time.Second
+	// tableTTL is for running runs of Viewers that serve merged tables only: they compute the
+	// whole table for each request.
+	tableTTL = time.Minute
+	// minSteadyTTL and maxSteadyTTL bound the age for running runs in the mode Steady. Between
+	// them it is the age of the run when it was last read.
+	minSteadyTTL, maxSteadyTTL = 5 * time.Second, 2 * time.Minute
+	// endedTTL is for runs that have ended: they may be reopened, which the list of 0.7.2
+	// does not show.
+	endedTTL = 10 * time.Minute
 )
 
-// defaultBytes bounds the memory of all records where Config says nothing.
+// defaultBytes is the default of Config.MaxBytes and Config.StateBytes.
 const defaultBytes = 256 << 20
 
-// Config is what an Index works with. Cache is required.
+// Config configures an Index. Cache is required.
 type Config struct {
-	// Cache parses runs whose steps are not in order.
+	// Cache parses runs whose steps are not in ascending order.
 	Cache *runcache.Cache
-	// Gate bounds parsing; nil does not.
+	// Gate limits concurrent parsing; nil means no limit.
 	Gate *cpugate.Gate
-	// MaxBytes bounds the memory of all records: 256 MiB if 0.
+	// MaxBytes bounds the memory of all records; 0 means 256 MiB.
 	MaxBytes int64
-	// StateFile is where records are kept between two lives of the process; in memory
-	// only if it is empty. StateBytes bounds what it holds: 256 MiB if 0.
+	// StateFile is the file that stores records between restarts; if empty, they are in
+	// memory only. StateBytes bounds the size of its content; 0 means 256 MiB.
 	StateFile  string
 	StateBytes int64
-	// Log hears why records are in memory only; nil is allowed.
+	// Log receives the reasons why records are in memory only; nil discards them.
 	Log *slog.Logger
 }
 
-// Index is what is known of the runs of all Viewers. It is safe for concurrent use. Make
-// it with New and end it with Close.
+// Index has the records of the runs of all Viewers. It is safe for concurrent use. Create it
+// with New, and release it with Close.
 type Index struct {
 	cfg   Config
-	now   func() time.Time // the clock, which tests move
+	now   func() time.Time // the clock; replaced by tests
 	names interner
 
-	ctx  context.Context //nolint:containedctx // of all reads: they belong to the index, not to a call
+	ctx  context.Context //nolint:containedctx // of all reads, which the index owns, not a call
 	stop context.CancelFunc
 	work sync.WaitGroup
 
-	mu      sync.Mutex // guards what follows, and the queues of the Viewers
-	closed  bool
-	viewers map[*restclient.Client]*viewer
-	bytes   int64
-	store   *store            // nil if records are in memory only
-	opened  bool              // the file was opened, or could not be
-	dirty   map[*entry]stored // what is to be written
-	flusher bool              // somebody writes it
+	mu       sync.Mutex // guards what follows, and the queues of the Viewers
+	closed   bool
+	viewers  map[*restclient.Client]*viewer
+	bytes    int64
+	store    *store            // nil if records are in memory only
+	opened   bool              // opening the file was attempted
+	dirty    map[*entry]stored // records to be written
+	flushing bool              // a goroutine writes them
 }
 
-// Run is a run of a Viewer's list.
+// Run is one run in the list of a Viewer.
 type Run struct {
 	Viewer *fleet.Viewer
 	Listed *restclient.Run
 }
 
-// identity changes when the run's log may be another one.
+// identity changes when the run may have another log.
 func (r *Run) identity() uint64 {
 	h := fingerprint(offset64)
 	return h.text(r.Listed.ID).text(r.Listed.Dir).number(uint64(r.Listed.CreatedTime.UnixNano())).sum()
 }
 
-// fingerprint changes with what the list says of the run's progress.
+// fingerprint changes with the fields of the list that change while a run makes progress.
 func (r *Run) fingerprint() uint64 {
 	l, h := r.Listed, fingerprint(offset64)
 	h = h.text(l.Dir).text(l.Status.Value).text(l.BestMetricName.Value).number(math.Float64bits(l.BestMetricValue.Value))
 	return h.number(uint64(l.PID.Value)).number(uint64(l.Assets.Value)).number(uint64(l.CreatedTime.UnixNano())).sum()
 }
 
-// Version changes with everything that the list says of the run.
+// Version changes with every field of the list that the index uses.
 func (r *Run) Version() uint64 {
 	return fingerprint(offset64).number(r.identity()).number(r.fingerprint()).sum()
 }
 
-// fingerprint is an FNV-1a hash in the making. All runs are hashed for each answer, so it
-// must not allocate.
+// fingerprint is an FNV-1a hash under construction. All runs are hashed for each response, so
+// it must not allocate.
 type fingerprint uint64
 
 const (
@@ -124,10 +126,11 @@ func (h fingerprint) number(n uint64) fingerprint {
 
 func (h fingerprint) sum() uint64 { return uint64(h ^ h>>29) }
 
-// ErrClosed says that the Index was closed.
+// ErrClosed is returned after Close.
 var ErrClosed = errors.New("the search index is closed")
 
-// New returns an index that knows what its file knows. It reads nothing from Viewers.
+// New returns an index. Its file is opened by the first Lookup, and nothing is read from
+// Viewers before.
 func New(cfg Config) *Index {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -138,7 +141,7 @@ func New(cfg Config) *Index {
 	return x
 }
 
-// Close ends all reads and waits for them.
+// Close cancels all reads, waits for them, and writes what is not written yet.
 func (x *Index) Close() {
 	x.mu.Lock()
 	x.closed = true
@@ -153,42 +156,43 @@ func (x *Index) Close() {
 	}
 }
 
-// Result is the answer of a Lookup, in the order of its runs.
+// Result is the result of a Lookup, in the order of its runs.
 type Result struct {
-	// Records are nil for runs that could not be read.
+	// Records has nil for runs that could not be read.
 	Records []*Record
-	// Errs are why.
+	// Errs has the errors of those runs.
 	Errs []error
-	// Oldest is when the oldest of what the records have was read; zero if there is none.
+	// Oldest is when the oldest requested part of the records was read; zero if there is none.
 	Oldest time.Time
 }
 
-// ErrNotYet is the error of a run that has not been read yet, where a Lookup does not wait.
+// ErrNotYet is the error of a run that has not been read yet, if the Lookup does not wait.
 var ErrNotYet = errors.New("it has not been read yet")
 
-// Mode says what a Lookup does about runs that are not known yet.
+// Mode selects what a Lookup does with runs that are not known yet.
 type Mode uint8
 
 const (
-	// Wait reads them in the foreground, and waits until ctx ends.
+	// Wait reads them in the foreground and waits for them, until ctx is done.
 	Wait Mode = iota
-	// Want reads them in the foreground and does not wait.
+	// Want reads them in the foreground, without waiting.
 	Want
-	// Known reads them in the background and does not wait.
+	// Known reads them in the background, without waiting.
 	Known
-	// Steady is Wait for callers that ask often, and not for what only changes while a
-	// run runs. What is known of a run that has ended is used without looking again until
-	// the list says another thing of it, and then waited for. What is known of one that
-	// runs is refreshed behind at growing intervals. A run that was never read is read
-	// into the cache of parsed runs, for these callers go on to read its points.
+	// Steady is Wait for callers that poll and accept older data of running runs. The record
+	// of an ended run is used without a refresh until its list entry changes; then the Lookup
+	// waits for the refresh. The record of a running run is refreshed in the background at
+	// growing intervals. A run that was never read is read into the cache of parsed runs,
+	// because these callers read its points next.
 	Steady
-	// Again is Wait for what is known, too: the files are to pass by once more.
+	// Again is Wait that also reads known runs again, so that their files pass through the
+	// client once more.
 	Again
 )
 
-// Lookup returns what is known of runs, and reads what is not. Runs that could not be read
-// have an error, those that were not waited for ErrNotYet. The error of the call itself is
-// ErrClosed.
+// Lookup returns the records of runs, and reads those that are missing. Runs that could not
+// be read have an error, and runs that were not waited for have ErrNotYet. The only error of
+// the call itself is ErrClosed.
 func (x *Index) Lookup(ctx context.Context, runs []Run, parts Parts, mode Mode) (*Result, error) {
 	res := &Result{Records: make([]*Record, len(runs)), Errs: make([]error, len(runs))}
 	waits, err := x.begin(runs, parts, mode, res)
@@ -210,13 +214,14 @@ func (x *Index) Lookup(ctx context.Context, runs []Run, parts Parts, mode Mode) 
 	return res, nil
 }
 
-// wait is one run that a Lookup waits for.
+// wait is a run that a Lookup waits for.
 type wait struct {
-	at  int // its index in the result
+	at  int // index in the result
 	job *job
 }
 
-// begin finds the records that there are, and asks for the others.
+// begin sets the records that are known, and enqueues reads of the others and of outdated
+// ones.
 func (x *Index) begin(runs []Run, parts Parts, mode Mode, res *Result) (waits []wait, err error) {
 	now := x.now()
 	x.mu.Lock()
@@ -233,14 +238,14 @@ func (x *Index) begin(runs []Run, parts Parts, mode Mode, res *Result) (waits []
 		case mode == Again:
 			waits = append(waits, wait{i, v.enqueue(run, e, parts, true)})
 		case mode == Steady && e.record.Has(parts) && e.isOutdated(run):
-			res.Records[i] = e.record // if it cannot be read now
+			res.Records[i] = e.record // used if the read fails
 			waits = append(waits, wait{i, v.enqueue(run, e, e.record.known, true)})
 		case e.record.Has(parts) && e.record.identity == run.identity():
 			res.Records[i] = e.record
 			if !e.isFresh(run, parts, mode, now) {
 				v.enqueue(run, e, e.record.known, false)
 			}
-		case e.isHopeless(parts, now):
+		case e.wasTooLarge(parts, now):
 			res.Errs[i] = e.err
 		default:
 			j := v.enqueue(run, e, parts, mode != Known)
@@ -256,7 +261,7 @@ func (x *Index) begin(runs []Run, parts Parts, mode Mode, res *Result) (waits []
 	return waits, nil
 }
 
-// await waits for runs that are being read.
+// await waits for queued reads. If ctx ends first, it withdraws the caller from all of them.
 func (x *Index) await(ctx context.Context, waits []wait, res *Result) {
 	for _, w := range waits {
 		select {
@@ -278,8 +283,7 @@ func (x *Index) await(ctx context.Context, waits []wait, res *Result) {
 	}
 }
 
-// set notes what came of a run that was waited for. After an error an outdated record is
-// still the answer.
+// set sets the outcome of a read. If it failed, an outdated record remains the result.
 func (r *Result) set(i int, record *Record, err error) {
 	switch {
 	case err == nil:
@@ -289,10 +293,10 @@ func (r *Result) set(i int, record *Record, err error) {
 	}
 }
 
-// Stats says how far an index has come with a Viewer.
+// Stats is the progress of an index.
 type Stats struct {
-	// Runs were asked for, Digested were read, and Waiting are still to be read or
-	// read again.
+	// Runs is the number of runs that were looked up, Digested of those that were read, and
+	// Waiting of queued reads.
 	Runs, Digested, Waiting int
 	// Bytes is the memory of the records.
 	Bytes int64
@@ -300,7 +304,7 @@ type Stats struct {
 	Oldest time.Time
 }
 
-// Stats returns what is known of a Viewer's runs.
+// Stats returns the progress with one Viewer.
 func (x *Index) Stats(v *fleet.Viewer) Stats {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -311,7 +315,7 @@ func (x *Index) Stats(v *fleet.Viewer) Stats {
 	return s
 }
 
-// Total returns what is known of all runs.
+// Total returns the progress with all Viewers.
 func (x *Index) Total() Stats {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -337,13 +341,13 @@ func (s *Stats) add(v *viewer) {
 	}
 }
 
-// interner shares equal texts among runs.
+// interner shares equal strings among runs.
 type interner struct {
 	mu    sync.Mutex
 	known map[string]string
 }
 
-// maxNames bounds the shared texts. Beyond it they begin anew.
+// maxNames bounds the shared strings. When it is reached, the set is cleared.
 const maxNames = 1 << 17
 
 func (n *interner) share(s string) string {
@@ -355,7 +359,7 @@ func (n *interner) share(s string) string {
 	if n.known == nil || len(n.known) >= maxNames {
 		n.known = map[string]string{}
 	}
-	own := string(append([]byte(nil), s...)) // not a piece of a longer text
+	own := string(append([]byte(nil), s...)) // a copy, which does not keep a longer string in memory
 	n.known[own] = own
 	return own
 }

@@ -18,62 +18,63 @@ import (
 	berrors "go.etcd.io/bbolt/errors"
 )
 
-// How records are kept.
+// The state file.
 //
-// The file is a bbolt database with one bucket, which is named after the version of the
-// format; a file without it is made anew. A key is the address of the Viewer and the id of
-// the run; a value is a record with its checksum, and one that does not fit it is not
-// believed. What a record says is used only if the list says that the run is the one that
-// it was made of, and the first refresh compares the log with what the record knows of it.
+// It is a bbolt database with one bucket, which is named after the version of the format; a
+// file without that bucket is replaced. The key is the address of the Viewer and the id of
+// the run. The value is a record with its checksum, and is ignored if the checksum is wrong.
+// A record is used only if its identity matches the list, and its first refresh compares the
+// log with the checksums in the record.
 //
-// Each transaction of bbolt is written behind the data in use, and then made valid by one
-// page: a process that is killed leaves the state before or after it. A file that is
-// damaged nevertheless could have bbolt go round in circles, which checkPages finds before it
-// is opened; or panic, or read memory that is not there: both are caught here. It is made anew
-// then.
+// A transaction of bbolt writes its pages to free space and is committed by one meta page, so
+// a killed process leaves the state before or after it. A file that is damaged for another
+// reason could make bbolt loop forever, which checkPages prevents, or make it panic or access
+// unmapped memory, which recoverFaults turns into errors. The file is then replaced.
 
 const (
-	// flushInterval is how long new records wait to be written together.
+	// flushInterval is how long new records are collected before they are written together.
 	flushInterval = 2 * time.Second
-	// lockTimeout is how long another process may hold the file.
+	// lockTimeout is how long to wait for the lock of the file while another process has it.
 	lockTimeout = 200 * time.Millisecond
-	// unusedAge is after how long a record goes that nobody has asked for.
+	// unusedAge is the age after which a record is deleted when space is freed, even beyond
+	// what is needed.
 	unusedAge = 60 * 24 * time.Hour
 )
 
 var bucketName = []byte("records-" + codecVersion)
 
-// store is the file of an index. It is used by one goroutine at a time.
+// store is the state file of an index. It must not be used by several goroutines
+// concurrently.
 type store struct {
 	db       *bolt.DB
 	path     string
 	maxBytes int64
-	bytes    int64 // of all keys and values
+	bytes    int64 // size of all keys and values
 }
 
-// openStore opens the file, or makes it. A damaged one, and one of another version, is
-// replaced.
+// openStore opens the state file, or creates it. A file that is damaged or has another
+// version is replaced.
 func openStore(path string, maxBytes int64, log *slog.Logger) (*store, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, fmt.Errorf("make the state directory: %w", err)
+		return nil, fmt.Errorf("create the state directory: %w", err)
 	}
 	s := &store{path: path, maxBytes: maxBytes}
 	err := s.open()
 	if err == nil || errors.Is(err, berrors.ErrTimeout) || errors.Is(err, fs.ErrPermission) {
 		return s, err
 	}
-	log.Warn("the search state cannot be used and is made anew", slog.String("file", path), slog.Any("error", err))
+	log.Warn("the search state is unusable and is replaced", slog.String("file", path), slog.Any("error", err))
 	if err := os.Remove(path); err != nil {
 		return nil, fmt.Errorf("remove the damaged search state: %w", err)
 	}
 	return s, s.open()
 }
 
-// open opens the file and looks through all of it.
+// open opens the file after it has checked all of its pages.
 func (s *store) open() error {
-	return guard(func() (err error) {
+	return recoverFaults(func() (err error) {
 		if info, statErr := os.Stat(s.path); statErr == nil && info.Size() > 4*s.maxBytes {
-			return errors.New("it is far larger than --state-bytes")
+			return errors.New("the file is more than four times as large as --state-bytes")
 		} else if statErr == nil && info.Size() > 0 {
 			if err := s.check(info.Size()); err != nil {
 				return err
@@ -82,14 +83,14 @@ func (s *store) open() error {
 		if s.db, err = bolt.Open(s.path, 0o600, &bolt.Options{Timeout: lockTimeout}); err != nil {
 			return err
 		}
-		if err = guard(func() error { return s.db.Update(s.prepare) }); err != nil && !errors.Is(err, errDamaged) {
+		if err = recoverFaults(func() error { return s.db.Update(s.prepare) }); err != nil && !errors.Is(err, errDamaged) {
 			return errors.Join(err, s.close())
 		}
-		return err // a damaged file is not closed: that could wait for its own transaction forever
+		return err // a damaged file is not closed, which could wait forever for its open transaction
 	})
 }
 
-// check looks through the pages of the file while nobody can write to it.
+// check checks the pages of the file while its lock prevents writes.
 func (s *store) check(size int64) (err error) {
 	db, err := bolt.Open(s.path, 0o600, &bolt.Options{Timeout: lockTimeout, ReadOnly: true})
 	if err != nil {
@@ -104,11 +105,11 @@ func (s *store) check(size int64) (err error) {
 	return checkPages(file, size, db.Info().PageSize)
 }
 
-// prepare refuses what is of another version, and counts what is there.
+// prepare rejects a file of another version, and measures the size of its content.
 func (s *store) prepare(tx *bolt.Tx) error {
 	if err := tx.ForEach(func(name []byte, _ *bolt.Bucket) error {
 		if !bytes.Equal(name, bucketName) {
-			return errors.New("it is of another version")
+			return errors.New("the file has another version")
 		}
 		return nil
 	}); err != nil {
@@ -127,9 +128,9 @@ func (s *store) prepare(tx *bolt.Tx) error {
 
 func storeKey(viewer, runID string) []byte { return []byte(viewer + "\x00" + runID) }
 
-// load gives the records of a Viewer to use. Those that are damaged are left out.
+// load calls use for each record of a Viewer, except for damaged ones.
 func (s *store) load(viewer string, names func(string) string, use func(runID string, r *Record)) error {
-	return guard(func() error {
+	return recoverFaults(func() error {
 		return s.db.View(func(tx *bolt.Tx) error {
 			prefix := storeKey(viewer, "")
 			c := tx.Bucket(bucketName).Cursor()
@@ -143,15 +144,15 @@ func (s *store) load(viewer string, names func(string) string, use func(runID st
 	})
 }
 
-// stored is a record to be written, or to be deleted if it is nil.
+// stored is a change to the file: a record to be written, or to be deleted if it is nil.
 type stored struct {
 	viewer, runID string
 	record        *Record
 }
 
-// save writes records in one transaction, and keeps the bound.
+// save writes changes in one transaction. If maxBytes is exceeded, it deletes records.
 func (s *store) save(records []stored, now time.Time) error {
-	return guard(func() error {
+	return recoverFaults(func() error {
 		total := s.bytes
 		err := s.db.Update(func(tx *bolt.Tx) error {
 			b := tx.Bucket(bucketName)
@@ -186,8 +187,8 @@ func (s *store) save(records []stored, now time.Time) error {
 	})
 }
 
-// dropOldest deletes records until so many bytes are free, those first that were read the
-// longest time ago.
+// dropOldest deletes the records that were read the longest time ago, until need bytes are
+// free.
 func dropOldest(b *bolt.Bucket, need int64, now time.Time) (freed int64, err error) {
 	type item struct {
 		key  []byte
@@ -221,12 +222,12 @@ func (s *store) close() error {
 	}
 	db := s.db
 	s.db = nil
-	return guard(db.Close)
+	return recoverFaults(db.Close)
 }
 
-// guard makes an error of a panic, and of reading memory that is not there: that is what a
-// damaged file, or one that was cut, leads to.
-func guard(work func() error) (err error) {
+// recoverFaults turns a panic or a memory fault into an error: a damaged or truncated file
+// can cause both.
+func recoverFaults(work func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if r := recover(); r != nil {
@@ -236,7 +237,7 @@ func guard(work func() error) (err error) {
 	return work()
 }
 
-// errDamaged says that the file is not what bbolt has written.
+// errDamaged means that the file has content that bbolt does not write.
 var errDamaged = errors.New("the file is damaged")
 
 func compareText(a, b string) int { return strings.Compare(a, b) }

@@ -22,14 +22,14 @@ import (
 
 func share(s string) string { return s }
 
-// sampleRecord is a record with everything in it.
+// sampleRecord is a record with all fields set.
 func sampleRecord(n int) *Record {
 	r := &Record{
 		Origin: runsource.FromEventLog, Start: time.Unix(1700000000, 5).UTC(), known: PartMetrics | PartSummary | PartTimes,
 		identity: uint64(n), listed: 7, ended: true, headChecked: 9,
-		summary: document{{"a", filter.IntValue(1<<60 + 1)}, {"b" + keySeparator + "c", filter.TextValue("text")}},
-		images:  []Image{{Key: "k", Count: 3, MaxPerStep: 2, atLast: 1, Last: Point{Step: 7, Time: 1.5}}},
-		mark:    mark{offset: 1000, head: 1, tail: 2, headLen: 512, tailLen: 512, unterminated: true, size: 1001, etag: 3},
+		summary:    document{{"a", filter.IntValue(1<<60 + 1)}, {"b" + keySeparator + "c", filter.TextValue("text")}},
+		images:     []Image{{Key: "k", Count: 3, MaxPerStep: 2, atLast: 1, Last: Point{Step: 7, Time: 1.5}}},
+		checkpoint: hashedCheckpoint{offset: 1000, head: 1, tail: 2, headLen: 512, tailLen: 512, unterminated: true, size: 1001, etag: 3},
 	}
 	for i := range 5 {
 		m := Metric{Name: fmt.Sprintf("metric %d", i), Kind: eventlog.KindNumber}
@@ -61,7 +61,7 @@ func loadAll(t *testing.T, s *store, viewer string) map[string]*Record {
 	return got
 }
 
-func TestStore_KeepsRecordsBetweenTwoLives(t *testing.T) {
+func TestStore_KeepsRecordsBetweenRestarts(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "dir", "search.db")
 	s := newTestStore(t, path, 1<<20)
 	a, b := sampleRecord(1), sampleRecord(2)
@@ -81,7 +81,7 @@ func TestStore_KeepsRecordsBetweenTwoLives(t *testing.T) {
 	}
 }
 
-func TestStore_IsRefusedWhileAnotherProcessHasIt(t *testing.T) {
+func TestStore_FailsToOpenWhileAnotherProcessHasIt(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "search.db")
 	s := newTestStore(t, path, 1<<20)
 	defer s.close()
@@ -90,7 +90,7 @@ func TestStore_IsRefusedWhileAnotherProcessHasIt(t *testing.T) {
 	}
 }
 
-func TestStore_DropsTheOldestBeyondItsBound(t *testing.T) {
+func TestStore_DeletesTheOldestRecordsBeyondItsBound(t *testing.T) {
 	s := newTestStore(t, filepath.Join(t.TempDir(), "search.db"), 50_000)
 	defer s.close()
 	for i := range 200 {
@@ -104,9 +104,8 @@ func TestStore_DropsTheOldestBeyondItsBound(t *testing.T) {
 	}
 }
 
-// TestStore_IsNeverBelievedWhereItIsDamaged damages files everywhere: what is loaded then
-// is what was saved, or nothing.
-func TestStore_IsNeverBelievedWhereItIsDamaged(t *testing.T) {
+// Files are damaged everywhere. Each record that is loaded must be one of the saved ones.
+func TestStore_LoadsNoDamagedRecords(t *testing.T) {
 	whole, saved := savedStore(t)
 	rng := rand.New(rand.NewPCG(1, 2))
 	for i := range 60 {
@@ -136,13 +135,13 @@ func FuzzDecodeRecord(f *testing.F) {
 			}
 			again, err := decodeRecord(r.encode(), share)
 			if err != nil || !bytes.Equal(again.encode(), r.encode()) {
-				t.Errorf("read again: %v\n%+v\n%+v", err, r, again)
+				t.Errorf("decoded again: %v\n%+v\n%+v", err, r, again)
 			}
 		}
 	})
 }
 
-// withChecksum makes the checksum of a mutated record right.
+// withChecksum sets the checksum of a mutated record.
 func withChecksum(b []byte) []byte {
 	if len(b) < 4 {
 		return b

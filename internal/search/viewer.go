@@ -11,59 +11,60 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
-// foregroundReads is how many runs of one Viewer are read at once for callers that wait.
+// foregroundReads is the number of runs of one Viewer that are read concurrently for waiting
+// callers.
 const foregroundReads = 4
 
-// viewer is the records of one Viewer's runs, and the queue of those to be read. All of
-// it is guarded by Index.mu.
+// viewer has the records of one Viewer's runs, and the queue of reads. Index.mu guards all
+// fields except the last three.
 type viewer struct {
 	index   *Index
 	fleet   *fleet.Viewer
 	entries map[string]*entry // by run id
 	bytes   int64
-	queue   []*job // the newest run last, if sorted
+	queue   []*job // if sorted, by creation time in ascending order
 	sorted  bool
-	// foreground and background are the workers, and reading those of the foreground that
-	// read one run.
+	// foreground is the number of foreground workers. reading is the number of those that are
+	// reading a single run. background is true while the background worker runs.
 	foreground, reading int
 	background          bool
 
-	costs     costs
-	packing   bool      // the Viewer packs an archive: nothing else is read in the foreground
-	noArchive time.Time // until when no archive is tried
+	costs            costs
+	packing          bool      // the Viewer packs an archive: no other foreground read is started
+	archiveRetryTime time.Time // no archive is requested before this time
 
-	countsMu sync.Mutex // guards what follows
+	countsMu sync.Mutex // guards the following fields
 	counted  *restclient.RunList
-	counts   map[string]int // how many runs each path of the list has
+	counts   map[string]int // number of runs at or below each path of the list
 }
 
-// entry is what is known of one run.
+// entry is the state of one run.
 type entry struct {
-	record  *Record // nil before it was read
-	job     *job    // the one that is queued or being read, nil if none is
-	usedAt  int64   // when a Lookup asked for it last, in unix nanoseconds
-	reading bool    // a job of it is with a worker
-	// err is why it could not be read last, and failedAt when.
+	record  *Record // nil before the first read
+	job     *job    // the one that is queued or being read; nil if there is none
+	usedAt  int64   // time of the last Lookup, in Unix nanoseconds
+	reading bool    // a worker has a job of it
+	// err is the error of the last read, errParts what it was to read, and failedAt its time.
 	err      error
-	errParts Parts // what was to be read then
+	errParts Parts
 	failedAt time.Time
 }
 
-// job is a run to be read.
+// job is a queued read of a run.
 type job struct {
-	run     Run
-	entry   *entry
-	parts   Parts
-	callers int // that want it now; without any it is background work
-	taken   bool
-	single  bool          // it is not read in an archive
-	parsed  bool          // its points are wanted, too
-	done    chan struct{} // closed when record and err are set
-	record  *Record
-	err     error
+	run      Run
+	entry    *entry
+	parts    Parts
+	callers  int // number of waiting callers; 0 makes it a background job
+	dequeued bool
+	single   bool          // not to be read from an archive
+	parsed   bool          // its points are needed too
+	done     chan struct{} // closed after record and err are set
+	record   *Record
+	err      error
 }
 
-// viewer returns the Viewer's part of the index. Called with mu held.
+// viewer returns the state of a Viewer, and creates it if needed. Called with mu held.
 func (x *Index) viewer(v *fleet.Viewer) *viewer {
 	known, ok := x.viewers[v.Client]
 	if !ok {
@@ -74,7 +75,7 @@ func (x *Index) viewer(v *fleet.Viewer) *viewer {
 	return known
 }
 
-// entry returns the entry of a run. Called with mu held.
+// entry returns the entry of a run, and creates it if needed. Called with mu held.
 func (v *viewer) entry(runID string) *entry {
 	e, ok := v.entries[runID]
 	if !ok {
@@ -84,57 +85,59 @@ func (v *viewer) entry(runID string) *entry {
 	return e
 }
 
-// isOutdated says that the run has ended, and that its record is of another entry of the
-// list. Called with mu held.
+// isOutdated reports whether the run has ended and its list entry has changed since the
+// record was read. Called with mu held.
 func (e *entry) isOutdated(run *Run) bool {
 	return runsource.IsTerminal(run.Listed.Status) && (e.record.listed != run.fingerprint() || e.record.identity != run.identity())
 }
 
-// isFresh says whether the record needs no reading now. Called with mu held.
+// isFresh reports whether the record needs no refresh now. Called with mu held.
 func (e *entry) isFresh(run *Run, parts Parts, mode Mode, now time.Time) bool {
 	if e.err != nil && now.Sub(e.failedAt) < retryAfter {
 		return true
 	}
 	r := e.record
 	readAt := time.Unix(0, r.oldest(parts))
-	maxAge := endedAge
+	maxAge := endedTTL
 	switch {
 	case mode == Steady && r.ended && runsource.IsTerminal(run.Listed.Status):
 		return true
 	case mode == Steady:
-		maxAge = min(steadyAge, max(minSteadyAge, readAt.Sub(run.Listed.CreatedTime.Time)))
+		maxAge = min(maxSteadyTTL, max(minSteadyTTL, readAt.Sub(run.Listed.CreatedTime.Time)))
 	case r.listed != run.fingerprint():
 		maxAge = 0
 	case r.ended && runsource.IsTerminal(run.Listed.Status):
 	case r.Origin == runsource.FromMergedTable:
-		maxAge = tableAge
+		maxAge = tableTTL
 	default:
-		maxAge = runningAge
+		maxAge = runningTTL
 	}
 	return now.Sub(readAt) < maxAge
 }
 
-// retryAfter is how long a run is left alone in the background after it could not be read.
+// retryAfter is the minimum delay between a failed read and the next background read of the
+// run.
 const retryAfter = 10 * time.Second
 
-// isHopeless says that reading the run just failed for what is in it.
-func (e *entry) isHopeless(parts Parts, now time.Time) bool {
-	return e.err != nil && e.errParts == parts && now.Sub(e.failedAt) < endedAge && IsTooLarge(e.err)
+// wasTooLarge reports whether the last read found that the run is too large. The content of a
+// run, not the Viewer, is the cause, so it is not read again before endedTTL.
+func (e *entry) wasTooLarge(parts Parts, now time.Time) bool {
+	return e.err != nil && e.errParts == parts && now.Sub(e.failedAt) < endedTTL && IsTooLarge(e.err)
 }
 
-// enqueue makes sure that parts of a run will be read. Called with mu held.
+// enqueue makes sure that a queued job reads parts of a run. Called with mu held.
 func (v *viewer) enqueue(run *Run, e *entry, parts Parts, isAwaited bool) *job {
 	j := e.job
 	switch {
-	case j == nil, j.taken && j.parts&parts != parts:
-		// A job that is being read cannot get more parts: another one follows it.
+	case j == nil, j.dequeued && j.parts&parts != parts:
+		// Parts cannot be added to a job that a worker has: a second job follows it.
 		j = &job{run: *run, entry: e, parts: parts, done: make(chan struct{})}
 		if e.record != nil {
-			j.parts |= e.record.known & PartMetrics // so that the log is known to be the same
+			j.parts |= e.record.known & PartMetrics // to detect another log
 		}
 		e.job = j
 		v.queue, v.sorted = append(v.queue, j), false
-	case !j.taken:
+	case !j.dequeued:
 		j.run, j.parts = *run, j.parts|parts
 	}
 	if isAwaited {
@@ -143,7 +146,7 @@ func (v *viewer) enqueue(run *Run, e *entry, parts Parts, isAwaited bool) *job {
 	return j
 }
 
-// startWorkers starts as many workers as there is work for. Called with mu held.
+// startWorkers starts the workers that the queue needs. Called with mu held.
 func (v *viewer) startWorkers() {
 	if v.index.closed {
 		return
@@ -163,8 +166,8 @@ func (v *viewer) startWorkers() {
 	}
 }
 
-// workForeground reads what callers wait for, until there is nothing left, or until an
-// archive must come first.
+// workForeground reads runs that callers wait for, until there are none, or until an archive
+// must be read first.
 func (v *viewer) workForeground() {
 	x := v.index
 	for {
@@ -172,17 +175,17 @@ func (v *viewer) workForeground() {
 		x.mu.Lock()
 		var j *job
 		if !v.packing && x.ctx.Err() == nil {
-			j = v.take(true)
+			j = v.dequeue(true)
 		}
 		if j != nil && packs && v.costs.logs == 0 && j.parts&PartMetrics == 0 && j.parts != PartSummary {
 			v.measure(x.ctx, j)
 		}
 		var g *group
 		if j != nil {
-			g = v.takeGroup(j, counts, packs)
+			g = v.dequeueGroup(j, counts, packs)
 		}
-		if g != nil && v.reading > 0 { // the last of those that read takes it: it is read alone
-			v.putBack(g.jobs...)
+		if g != nil && v.reading > 0 { // an archive is read alone: the last of the reading workers takes it
+			v.requeue(g.jobs...)
 			j = nil
 		}
 		if j == nil {
@@ -207,15 +210,16 @@ func (v *viewer) workForeground() {
 	}
 }
 
-// workBackground reads what nobody waits for, within the Viewer's share.
+// workBackground reads runs that no caller waits for, within the Viewer's share.
 func (v *viewer) workBackground() {
 	x := v.index
 	for {
-		// The job is taken when its turn has come: until then a caller may come to wait for it.
+		// The job is dequeued only after the share permits it, because until then a caller
+		// may start to wait for it.
 		var j *job
 		err := v.fleet.Client.Background(x.ctx, "search", func(ctx context.Context) error {
 			x.mu.Lock()
-			if j = v.take(false); j == nil {
+			if j = v.dequeue(false); j == nil {
 				v.background = false
 				x.mu.Unlock()
 				return nil
@@ -236,9 +240,9 @@ func (v *viewer) workBackground() {
 	}
 }
 
-// take takes the next job off the queue: of those that callers wait for the newest run,
-// else the one that was read the longest time ago. Called with mu held.
-func (v *viewer) take(isAwaited bool) *job {
+// dequeue removes and returns a job: with isAwaited, that of the newest run that callers wait
+// for, and otherwise that of the run that was read the longest time ago. Called with mu held.
+func (v *viewer) dequeue(isAwaited bool) *job {
 	if !v.sorted {
 		slices.SortStableFunc(v.queue, func(a, b *job) int { return a.run.Listed.CreatedTime.Compare(b.run.Listed.CreatedTime.Time) })
 		v.sorted = true
@@ -260,19 +264,19 @@ func (v *viewer) take(isAwaited bool) *job {
 	}
 	j := v.queue[best]
 	v.queue = slices.Delete(v.queue, best, best+1)
-	j.taken, j.entry.reading = true, true
+	j.dequeued, j.entry.reading = true, true
 	return j
 }
 
-// putBack queues jobs that were taken and not read. Called with mu held.
-func (v *viewer) putBack(jobs ...*job) {
+// requeue returns unread jobs to the queue. Called with mu held.
+func (v *viewer) requeue(jobs ...*job) {
 	for _, j := range jobs {
-		j.taken, j.entry.reading = false, false
+		j.dequeued, j.entry.reading = false, false
 	}
 	v.queue, v.sorted = append(v.queue, jobs...), false
 }
 
-// age is when the run was read, 0 if it was not.
+// age is when the run was read, in Unix nanoseconds; 0 if never.
 func (j *job) age() int64 {
 	if j.entry.record == nil {
 		return 0
@@ -280,7 +284,7 @@ func (j *job) age() int64 {
 	return j.entry.record.oldest(j.parts)
 }
 
-// reader returns what reads a run that was taken.
+// reader returns the reader of a job.
 func (v *viewer) reader(j *job) *runReader {
 	v.index.mu.Lock()
 	defer v.index.mu.Unlock()
@@ -290,7 +294,7 @@ func (v *viewer) reader(j *job) *runReader {
 	}
 }
 
-// publish gives the outcome of a job to all.
+// publish stores the outcome of a job, and wakes the callers that wait for it.
 func (v *viewer) publish(j *job, record *Record, err error) {
 	x := v.index
 	x.mu.Lock()
@@ -306,10 +310,10 @@ func (v *viewer) publish(j *job, record *Record, err error) {
 		x.evict()
 	}
 	close(j.done)
-	v.startWorkers() // another job may have waited for this one's run
+	v.startWorkers() // a second job of the run may have waited for this one
 }
 
-// set puts a record into the index. Called with mu held.
+// set stores a record. Called with mu held.
 func (v *viewer) set(e *entry, r *Record) {
 	var diff int64
 	if e.record != nil {

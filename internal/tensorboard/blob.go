@@ -18,29 +18,29 @@ import (
 )
 
 const (
-	// keySeparator separates the parts of a blob's key. None of them can have it.
+	// keySeparator separates the parts of a blob key. It does not occur in them.
 	keySeparator = "\x00"
-	// blobPiece is how much of a blob one message has, in bytes.
-	blobPiece = 1 << 20
+	// blobChunk is the size of the chunk in one message, in bytes.
+	blobChunk = 1 << 20
 )
 
-// blobKey names a file of a run. It stands in a URL.
+// blobKey identifies a file of a run. It can be part of a URL.
 func blobKey(viewer, runID string, file restclient.RunFile) string {
 	return base64.RawURLEncoding.EncodeToString([]byte(viewer + keySeparator + runID + keySeparator + string(file)))
 }
 
-// parseBlobKey reads a key. It may come from anyone, so its parts are checked.
+// parseBlobKey parses and validates a key, which callers can forge.
 func parseBlobKey(key string) (viewer, runID string, file restclient.RunFile, err error) {
 	text, err := base64.RawURLEncoding.DecodeString(key)
 	parts := strings.Split(string(text), keySeparator)
 	if err != nil || len(parts) != 3 {
-		return "", "", "", apierr.Invalid("blob_key", "must be a key that ReadBlobSequences gave")
+		return "", "", "", apierr.Invalid("blob_key", "must be a key that ReadBlobSequences returned")
 	}
 	file, err = restclient.MediaFile(parts[2])
 	return parts[0], parts[1], file, errors.Join(err, restclient.CheckID("blob_key", parts[1]))
 }
 
-// ReadBlob reads the file of an image.
+// ReadBlob streams the file of an image.
 func (s *Server) ReadBlob(req *tensorboardpb.ReadBlobRequest, stream grpc.ServerStreamingServer[tensorboardpb.ReadBlobResponse]) (err error) {
 	viewer, runID, file, err := parseBlobKey(req.GetBlobKey())
 	if err != nil {
@@ -59,25 +59,25 @@ func (s *Server) ReadBlob(req *tensorboardpb.ReadBlobRequest, stream grpc.Server
 	if part.State == restclient.RunGone || part.State == restclient.FileAbsent {
 		return noImage(v, runID)
 	}
-	out := bufio.NewWriterSize(blobWriter{stream}, blobPiece)
+	out := bufio.NewWriterSize(blobWriter{stream}, blobChunk)
 	if _, err := io.Copy(out, part); err != nil {
 		return err
 	}
 	return out.Flush()
 }
 
-// blobWriter sends what is written to it as a message.
+// blobWriter sends each write as a message.
 type blobWriter struct {
 	stream grpc.ServerStreamingServer[tensorboardpb.ReadBlobResponse]
 }
 
-func (w blobWriter) Write(piece []byte) (int, error) {
-	return len(piece), w.stream.Send(&tensorboardpb.ReadBlobResponse{Data: piece})
+func (w blobWriter) Write(chunk []byte) (int, error) {
+	return len(chunk), w.stream.Send(&tensorboardpb.ReadBlobResponse{Data: chunk})
 }
 
 func noImage(v *fleet.Viewer, runID string) error {
 	return &apierr.Error{
 		Code: codes.NotFound, Reason: runicornapiv1.ErrorReason_ERROR_REASON_ASSET_NOT_FOUND,
-		Message: "viewer " + v.Name + ": run " + runID + " has no such image any more",
+		Message: "viewer " + v.Name + ": run " + runID + " no longer has this image",
 	}
 }

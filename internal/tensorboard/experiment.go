@@ -10,7 +10,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 )
 
-// GetExperiment describes a scope, and names the Viewers that are left out.
+// GetExperiment describes a scope, and names the Viewers that are omitted.
 func (s *Server) GetExperiment(ctx context.Context, req *tensorboardpb.GetExperimentRequest) (*tensorboardpb.GetExperimentResponse, error) {
 	return share(ctx, s, req, func(ctx context.Context, req *tensorboardpb.GetExperimentRequest) (*tensorboardpb.GetExperimentResponse, error) {
 		l, err := s.list(ctx, req.GetExperimentId())
@@ -18,13 +18,13 @@ func (s *Server) GetExperiment(ctx context.Context, req *tensorboardpb.GetExperi
 			return nil, err
 		}
 		out := &tensorboardpb.GetExperimentResponse{
-			DataLocation: "Runicorn: " + cmp.Or(strings.Join(l.viewers, ", "), "no viewer answers"),
+			DataLocation: "Runicorn: " + cmp.Or(strings.Join(l.viewers, ", "), "no viewer is reachable"),
 			Name:         cmp.Or(strings.ReplaceAll(l.scope, pathSeparator, "/"), "All viewers"),
 		}
 		if len(l.missing) > 0 {
-			out.Description = "Left out: " + strings.Join(l.missing, "; ")
+			out.Description = "Omitted: " + strings.Join(l.missing, "; ")
 		}
-		for _, r := range slices.Backward(l.runs) { // the oldest first, but for those of unknown times
+		for _, r := range slices.Backward(l.runs) { // the oldest first; runs without a creation time are skipped
 			if out.CreationTime = convert.Time(r.Listed.CreatedTime.Time); out.CreationTime != nil {
 				break
 			}
@@ -33,8 +33,8 @@ func (s *Server) GetExperiment(ctx context.Context, req *tensorboardpb.GetExperi
 	})
 }
 
-// ListPlugins names the dashboards that can have something to show. They are always the
-// same: which of them have is a matter of reading every run.
+// ListPlugins lists all supported plugins: which of them have data would require a read of
+// every run.
 func (s *Server) ListPlugins(ctx context.Context, req *tensorboardpb.ListPluginsRequest) (*tensorboardpb.ListPluginsResponse, error) {
 	if _, err := s.list(ctx, req.GetExperimentId()); err != nil {
 		return nil, err

@@ -7,10 +7,10 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 )
 
-// names is a set of names: all of them if it is nil.
+// names is a set of names; nil contains all names.
 type names map[string]bool
 
-// namesOf reads a filter: an absent one selects all, an empty one nothing.
+// namesOf converts a filter: an absent one selects all names, an empty one none.
 func namesOf(f *tensorboardpb.NameFilter) names {
 	if f == nil {
 		return nil
@@ -24,7 +24,7 @@ func namesOf(f *tensorboardpb.NameFilter) names {
 
 func (n names) has(name string) bool { return n == nil || n[name] }
 
-// selectRuns are the runs that a filter selects. Unknown ones are left out.
+// selectRuns returns the runs that a filter selects. Unknown names are ignored.
 func (l *listing) selectRuns(f *tensorboardpb.RunTagFilter) []*run {
 	if f.GetRuns() == nil {
 		return l.runs
@@ -40,17 +40,17 @@ func (l *listing) selectRuns(f *tensorboardpb.RunTagFilter) []*run {
 	return selected
 }
 
-// question is what the requests of all lists and reads have in common.
-type question interface {
+// request is what all List and Read requests have in common.
+type request interface {
 	proto.Message
 	GetExperimentId() string
 	GetPluginFilter() *tensorboardpb.PluginFilter
 	GetRunTagFilter() *tensorboardpb.RunTagFilter
 }
 
-// check refuses a question that TensorBoard's own provider refuses, and says how many points
-// of each run and tag are wanted: none for a list.
-func check(q question) (numPoints int, err error) {
+// check validates a request as TensorBoard's own provider does. numPoints is the requested
+// number of points of each run and tag; 0 for a List request.
+func check(q request) (numPoints int, err error) {
 	if q.GetPluginFilter().GetPluginName() == "" {
 		return 0, apierr.Invalid("plugin_filter.plugin_name", "must name a plugin, such as %s", pluginScalars)
 	}

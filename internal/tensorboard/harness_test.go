@@ -17,14 +17,14 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// harness is a server before demo Viewers.
+// harness is a server in front of demo Viewers.
 type harness struct {
 	*servicetest.Harness
 	client tensorboardpb.TensorBoardDataProviderClient
 	server *Server
 }
 
-// lateConn is the connection to a server that is not there yet.
+// lateConn is a connection to a server that is set after the server was created.
 type lateConn struct{ grpc.ClientConnInterface }
 
 func newHarness(t *testing.T, generations ...demotest.Generation) *harness {
@@ -66,7 +66,7 @@ func filterOf(runs, tags []string) *tensorboardpb.RunTagFilter {
 	return f
 }
 
-// scalars reads points as texts: run, tag, and step=value of each.
+// scalars reads points as strings: run, tag, and step=value of each.
 func (h *harness) scalars(ctx context.Context, t *testing.T, f *tensorboardpb.RunTagFilter, n int64) (texts []string) {
 	t.Helper()
 	resp, err := h.client.ReadScalars(ctx, &tensorboardpb.ReadScalarsRequest{
@@ -87,7 +87,7 @@ func (h *harness) scalars(ctx context.Context, t *testing.T, f *tensorboardpb.Ru
 	return texts
 }
 
-// lists asks all lists and says how many runs each has.
+// lists calls all List methods, and returns the number of runs in the responses.
 func (h *harness) lists(t *testing.T, experiment string) (runs, scalars, texts int) {
 	t.Helper()
 	ctx := t.Context()

@@ -15,14 +15,14 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 )
 
-// The tags of a session, which is what HParams calls a run. Their content is in the list:
-// they have no tensors.
+// The tags of a session, which is the HParams term for a run. Their content is in their
+// metadata; they have no tensors.
 const (
 	startTag = "_hparams_/session_start_info"
 	endTag   = "_hparams_/session_end_info"
 )
 
-// listHParams has the configuration and the summary of each run that has any.
+// listHParams lists the configuration and the summary of each run that has any.
 func (s *Server) listHParams(ctx context.Context, req *tensorboardpb.ListTensorsRequest) (*tensorboardpb.ListTensorsResponse, error) {
 	l, err := s.list(ctx, req.GetExperimentId())
 	if err != nil {
@@ -36,7 +36,7 @@ func (s *Server) listHParams(ctx context.Context, req *tensorboardpb.ListTensors
 	out, wanted := &tensorboardpb.ListTensorsResponse{}, namesOf(req.GetRunTagFilter().GetTags())
 	for i, r := range runs {
 		if records[i] == nil {
-			continue // it cannot be read
+			continue // the run cannot be read
 		}
 		start := sessionStart(r, records[i])
 		if len(start.GetHparams()) == 0 {
@@ -68,13 +68,13 @@ func (s *Server) listHParams(ctx context.Context, req *tensorboardpb.ListTensors
 	return out, nil
 }
 
-// sessionStart has the configuration and the summary of a run.
+// sessionStart contains the configuration and the summary of a run.
 func sessionStart(r *run, rec *search.Record) *tensorboardpb.SessionStart {
 	start := &tensorboardpb.SessionStart{Hparams: map[string]*structpb.Value{}, StartTimeSecs: r.created()}
 	for name, v := range rec.Params {
 		name = convert.Text(name)
 		if start.Hparams[name] != nil {
-			continue // an argument hides an addition of the same name
+			continue // an argument hides an addition with the same name
 		}
 		if value := valueOf(v); value != nil {
 			start.Hparams[name] = value
@@ -83,8 +83,8 @@ func sessionStart(r *run, rec *search.Record) *tensorboardpb.SessionStart {
 	return start
 }
 
-// valueOf converts a scalar; nil for what is none. NaN and the infinities are texts: as
-// numbers TensorBoard would drop them.
+// valueOf converts a scalar; nil if the value is not one. NaN and the infinities become
+// strings, because TensorBoard drops them as numbers.
 func valueOf(v filter.Value) *structpb.Value {
 	switch x := v.Scalar().(type) {
 	case bool:
@@ -102,7 +102,7 @@ func valueOf(v filter.Value) *structpb.Value {
 	return nil
 }
 
-// sessionStates are the statuses as HParams has them. An interrupted run has failed.
+// sessionStates maps statuses to those of HParams. An interrupted run is a failure.
 var sessionStates = map[runicornapiv1.ExperimentStatus]tensorboardpb.SessionStatus{
 	runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_RUNNING:     tensorboardpb.SessionStatus_SESSION_STATUS_RUNNING,
 	runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_FINISHED:    tensorboardpb.SessionStatus_SESSION_STATUS_SUCCESS,
@@ -110,8 +110,8 @@ var sessionStates = map[runicornapiv1.ExperimentStatus]tensorboardpb.SessionStat
 	runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_INTERRUPTED: tensorboardpb.SessionStatus_SESSION_STATUS_FAILURE,
 }
 
-// sessionEnd has how a run ended, or goes. TensorBoard does not show when, which would cost
-// a request for each run.
+// sessionEnd contains the status of a run. It has no end time, which TensorBoard does not
+// show and which would cost a request for each run.
 func sessionEnd(r *run) *tensorboardpb.SessionEnd {
 	return &tensorboardpb.SessionEnd{Status: sessionStates[convert.Status(r.Listed.Status.Value)]}
 }

@@ -13,21 +13,21 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 )
 
-// images are the images of runs: those of one key and step are one sequence of blobs.
+// images are the images of runs; those with the same key and step form one blob sequence.
 var images = &plugin{
-	name:    pluginImages,
-	known:   knownImages,
-	answers: func(numPoints int) bool { return numPoints == 0 },
-	read:    readImages,
+	name:      pluginImages,
+	known:     knownImages,
+	hasPoints: func(numPoints int) bool { return numPoints == 0 },
+	read:      readImages,
 }
 
-// placeholders is how many blobs of a sequence come before the images: width and height,
+// placeholders is the number of blobs before the images of a sequence: width and height,
 // which TensorBoard's own sequences have and no dashboard reads.
 const placeholders = 2
 
 // ListBlobSequences lists the keys of images.
 func (s *Server) ListBlobSequences(ctx context.Context, req *tensorboardpb.ListBlobSequencesRequest) (*tensorboardpb.ListBlobSequencesResponse, error) {
-	return answer(ctx, s, images, req, func(runs []runTags) *tensorboardpb.ListBlobSequencesResponse {
+	return respond(ctx, s, images, req, func(runs []runTags) *tensorboardpb.ListBlobSequencesResponse {
 		out, about := &tensorboardpb.ListBlobSequencesResponse{}, summary(pluginImages, tensorboardpb.DataClass_DATA_CLASS_BLOB_SEQUENCE, nil)
 		for _, r := range runs {
 			entry := &tensorboardpb.BlobSequenceRunEntry{RunName: r.name}
@@ -43,9 +43,9 @@ func (s *Server) ListBlobSequences(ctx context.Context, req *tensorboardpb.ListB
 	})
 }
 
-// ReadBlobSequences reads which images there are.
+// ReadBlobSequences returns the blob keys of images.
 func (s *Server) ReadBlobSequences(ctx context.Context, req *tensorboardpb.ReadBlobSequencesRequest) (*tensorboardpb.ReadBlobSequencesResponse, error) {
-	return answer(ctx, s, images, req, func(runs []runTags) *tensorboardpb.ReadBlobSequencesResponse {
+	return respond(ctx, s, images, req, func(runs []runTags) *tensorboardpb.ReadBlobSequencesResponse {
 		out := &tensorboardpb.ReadBlobSequencesResponse{}
 		for _, r := range runs {
 			data := &tensorboardpb.BlobSequenceRunData{RunName: r.name}
@@ -59,7 +59,7 @@ func (s *Server) ReadBlobSequences(ctx context.Context, req *tensorboardpb.ReadB
 	})
 }
 
-// knownImages are the keys of a digest.
+// knownImages makes the tags of a search record.
 func knownImages(r *run, rec *search.Record) (tags []tag) {
 	for _, i := range rec.Images() {
 		tags = append(tags, tag{
@@ -76,9 +76,9 @@ type sequence struct {
 	paths []restclient.RunFile
 }
 
-// readImages makes the tags of a parsed run, of each the newest sequence and others evenly
-// spread.
-func readImages(v *runcache.View, r *run, numPoints int, _ names) (tags []tag, isPart bool, err error) {
+// readImages makes the tags of a parsed run. Each has the newest sequence, and others at
+// equal distances.
+func readImages(v *runcache.View, r *run, numPoints int, _ names) (tags []tag, isPartial bool, err error) {
 	for key, sequences := range sequencesOf(v.Images, r) {
 		newest := &sequences[len(sequences)-1]
 		t := tag{name: convert.Text(key), step: newest.step, time: newest.time, blobs: &tensorboardpb.BlobSequenceData{}}
@@ -93,8 +93,8 @@ func readImages(v *runcache.View, r *run, numPoints int, _ names) (tags []tag, i
 	return tags, false, nil
 }
 
-// sequencesOf orders images by key and step. A path that leaves the run's folder is no
-// image of it.
+// sequencesOf groups images by key and step. Images whose path is outside the run's folder
+// are omitted.
 func sequencesOf(all []eventlog.Media, r *run) map[string][]sequence {
 	byKey, counts := map[string][]sequence{}, map[string]int64{}
 	for i := range all {
@@ -119,7 +119,6 @@ func sequencesOf(all []eventlog.Media, r *run) map[string][]sequence {
 	return byKey
 }
 
-// addImages adds a sequence.
 func (t *tag) addImages(s *sequence, r *run) {
 	out := &tensorboardpb.BlobSequence{}
 	for range placeholders {

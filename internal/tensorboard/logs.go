@@ -11,19 +11,19 @@ import (
 )
 
 const (
-	// logTag is the tag of a run's log, which is named like its file.
+	// logTag is the tag of a run's log, named after its file.
 	logTag = "logs.txt"
-	// logLines is how many lines of it are shown.
+	// logLines is the number of its last lines that are shown.
 	logLines = 200
-	// logTimeout bounds the time for reading them: 0.5 has no file of a log, and may
-	// have nothing to say.
+	// logTimeout bounds the time for reading them: 0.5 serves logs as a live stream only,
+	// which may be empty.
 	logTimeout = 10 * time.Second
-	// maxLog bounds what is shown of them, in bytes.
+	// maxLog bounds the shown text, in bytes.
 	maxLog = 256 << 10
 )
 
-// log is the tag of a run's log. Every run has it; whether there is a log shows when it is
-// read.
+// log returns the tag of a run's log. Every run has the tag, because only a read shows
+// whether there is a log.
 func (s *Server) log(ctx context.Context, r *run, numPoints int) tag {
 	t := tag{name: logTag, time: r.created()}
 	if numPoints == 0 {
@@ -46,7 +46,7 @@ func (s *Server) log(ctx context.Context, r *run, numPoints int) tag {
 	return t
 }
 
-// lastLines reads the end of a log.
+// lastLines returns the last lines of a log.
 func (s *Server) lastLines(ctx context.Context, r *run) (lines []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, logTimeout)
 	defer cancel()
@@ -74,8 +74,8 @@ func (s *Server) lastLines(ctx context.Context, r *run) (lines []string, err err
 	}
 }
 
-// fenced makes Markdown of lines that shows them as they are: no line of backquotes in it
-// is as long as the fence around it.
+// fenced returns Markdown that shows lines verbatim: the fence is longer than any sequence of
+// backquotes in them.
 func fenced(lines []string) string {
 	text := strings.Join(lines, "\n")
 	if len(text) > maxLog {

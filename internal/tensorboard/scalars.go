@@ -15,15 +15,15 @@ import (
 
 // scalars are the metrics that have numbers or booleans.
 var scalars = &plugin{
-	name:    pluginScalars,
-	known:   knownScalars,
-	answers: func(numPoints int) bool { return numPoints <= 1 },
-	read:    readScalars,
+	name:      pluginScalars,
+	known:     knownScalars,
+	hasPoints: func(numPoints int) bool { return numPoints <= 1 },
+	read:      readScalars,
 }
 
 // ListScalars lists the metrics that have numbers or booleans.
 func (s *Server) ListScalars(ctx context.Context, req *tensorboardpb.ListScalarsRequest) (*tensorboardpb.ListScalarsResponse, error) {
-	return answer(ctx, s, scalars, req, func(runs []runTags) *tensorboardpb.ListScalarsResponse {
+	return respond(ctx, s, scalars, req, func(runs []runTags) *tensorboardpb.ListScalarsResponse {
 		out, about := &tensorboardpb.ListScalarsResponse{}, summary(pluginScalars, tensorboardpb.DataClass_DATA_CLASS_SCALAR, nil)
 		for _, r := range runs {
 			entry := &tensorboardpb.ScalarRunEntry{RunName: r.name}
@@ -41,7 +41,7 @@ func (s *Server) ListScalars(ctx context.Context, req *tensorboardpb.ListScalars
 
 // ReadScalars reads the points of metrics.
 func (s *Server) ReadScalars(ctx context.Context, req *tensorboardpb.ReadScalarsRequest) (*tensorboardpb.ReadScalarsResponse, error) {
-	return answer(ctx, s, scalars, req, func(runs []runTags) *tensorboardpb.ReadScalarsResponse {
+	return respond(ctx, s, scalars, req, func(runs []runTags) *tensorboardpb.ReadScalarsResponse {
 		out := &tensorboardpb.ReadScalarsResponse{}
 		for _, r := range runs {
 			data := &tensorboardpb.ScalarRunData{RunName: r.name}
@@ -58,7 +58,7 @@ func (s *Server) ReadScalars(ctx context.Context, req *tensorboardpb.ReadScalars
 	})
 }
 
-// knownScalars are the metrics of a digest, each with its last point.
+// knownScalars makes the tags of a search record, each with its last point.
 func knownScalars(r *run, rec *search.Record) (tags []tag) {
 	for i := range rec.Metrics {
 		m := &rec.Metrics[i]
@@ -71,18 +71,19 @@ func knownScalars(r *run, rec *search.Record) (tags []tag) {
 		switch last := len(tags) - 1; {
 		case last < 0 || tags[last].name != name:
 			tags = append(tags, t)
-		case tags[last].step < t.step: // the numbers and the booleans of a metric of both
+		case tags[last].step < t.step: // a metric with numbers and booleans: the newer one
 			tags[last] = t
 		}
 	}
 	return tags
 }
 
-// maxPart is how many points of one run are held with those that nobody asks for yet.
-const maxPart = 200_000
+// maxExtraPoints bounds the points of one run that are cached for tags that were not
+// requested.
+const maxExtraPoints = 200_000
 
 // readScalars makes the tags of a parsed run.
-func readScalars(v *runcache.View, r *run, numPoints int, wanted names) (tags []tag, isPart bool, err error) {
+func readScalars(v *runcache.View, r *run, numPoints int, wanted names) (tags []tag, isPartial bool, err error) {
 	byName := map[string]*tag{}
 	for _, stat := range v.Summary().Stats(eventlog.Selection{}) {
 		if stat.Kind == eventlog.KindText || stat.Count == 0 {
@@ -95,8 +96,8 @@ func readScalars(v *runcache.View, r *run, numPoints int, wanted names) (tags []
 	total := 0
 	for metric, t := range byName {
 		if numPoints > 0 {
-			if total > maxPart && !wanted.has(t.name) {
-				isPart = true
+			if total > maxExtraPoints && !wanted.has(t.name) {
+				isPartial = true
 				continue
 			}
 			if err := t.readPoints(v, r, metric, numPoints); err != nil {
@@ -106,10 +107,10 @@ func readScalars(v *runcache.View, r *run, numPoints int, wanted names) (tags []
 		}
 		tags = append(tags, *t)
 	}
-	return tags, isPart, nil
+	return tags, isPartial, nil
 }
 
-// readPoints reads the points of a metric: the newest one, or what shows the curve.
+// readPoints reads the newest point of a metric, or a downsampled curve.
 func (t *tag) readPoints(v *runcache.View, r *run, metric string, numPoints int) error {
 	query := eventlog.Query{MaxPoints: numPoints}
 	if numPoints == 1 {
@@ -131,8 +132,8 @@ func (t *tag) readPoints(v *runcache.View, r *run, metric string, numPoints int)
 	return nil
 }
 
-// mergeKinds joins the numbers and the booleans of a metric by step; mostly there is one
-// of them only.
+// mergeKinds merges the numbers and the booleans of a metric by step. Most metrics have only
+// one of them.
 func mergeKinds(samples []eventlog.Sample) *eventlog.Series {
 	samples = slices.DeleteFunc(samples, func(s eventlog.Sample) bool { return s.Kind == eventlog.KindText })
 	switch len(samples) {
@@ -159,8 +160,8 @@ func newScalars(n int) *tensorboardpb.ScalarData {
 	return &tensorboardpb.ScalarData{Step: make([]int64, 0, n), WallTime: make([]float64, 0, n), Value: make([]float32, 0, n)}
 }
 
-// addScalar adds a point. The single one that HParams asks for has a step of 32 bits:
-// TensorBoard fails for greater ones there.
+// addScalar adds a point. If numPoints is 1, as in requests of HParams, the step is limited
+// to 32 bits, because TensorBoard fails there for larger steps.
 func (t *tag) addScalar(step int64, time, value float64, r *run, numPoints int) {
 	if numPoints == 1 {
 		step = min(max(step, math.MinInt32), math.MaxInt32)
@@ -170,7 +171,8 @@ func (t *tag) addScalar(step int64, time, value float64, r *run, numPoints int) 
 	t.scalars.Value = append(t.scalars.Value, float32Of(value))
 }
 
-// timeOr is a time of a point, or if it has none, that of its run.
+// timeOr is the time of a point, or if it has none, the creation time of its run, in Unix
+// seconds.
 func timeOr(seconds float64, r *run) float64 {
 	if seconds == 0 {
 		return r.created()
@@ -178,7 +180,7 @@ func timeOr(seconds float64, r *run) float64 {
 	return seconds
 }
 
-// float32Of rounds a value to what TensorBoard has. A finite one stays finite.
+// float32Of rounds a value to the precision of TensorBoard. A finite value stays finite.
 func float32Of(v float64) float32 {
 	if math.IsInf(v, 0) {
 		return float32(v)

@@ -24,37 +24,36 @@ import (
 )
 
 const (
-	// defaultExperiment is what Time Series always asks for: the scope of the authority,
-	// or all Viewers.
+	// defaultExperiment is the id that Time Series always requests: the scope of the
+	// authority, or all Viewers.
 	defaultExperiment = "defaultExperimentId"
-	// scopeSuffix ends an authority that has a scope, which every resolver takes to
+	// scopeSuffix ends an authority that contains a scope. Resolvers map such names to
 	// loopback: tensorboard --grpc_data_provider=VIEWER.localhost:PORT.
 	scopeSuffix = ".localhost"
-	// pathSeparator separates the Viewer from a path in a scope, and its steps: a URL of
-	// TensorBoard has no room for slashes there.
+	// pathSeparator replaces the slashes between the Viewer and the elements of a path,
+	// because TensorBoard's URLs cannot contain slashes there.
 	pathSeparator = "~"
 )
 
-// listing is the runs of a scope, by name.
+// listing is the runs of a scope.
 type listing struct {
-	scope   string   // as it was asked for, empty for all Viewers
-	viewers []string // those that have answered
-	missing []string // why others have not
+	scope   string   // as requested; empty for all Viewers
+	viewers []string // names of those that responded
+	missing []string // errors of the others
 	runs    []*run
 	byName  map[string]*run
 }
 
-// run is one run of a listing.
 type run struct {
 	search.Run
 	name   string
-	listed time.Time // when its Viewer was asked for the list
+	listed time.Time // when the list was requested from its Viewer
 }
 
-// isEnded says whether the list says that nothing more will be logged.
+// isEnded reports whether the list has a terminal status for the run.
 func (r *run) isEnded() bool { return runsource.IsTerminal(r.Listed.Status) }
 
-// created is when the run began, in unix seconds.
+// created is the creation time, in Unix seconds; 0 if unknown.
 func (r *run) created() float64 {
 	if r.Listed.CreatedTime.IsZero() {
 		return 0
@@ -62,13 +61,13 @@ func (r *run) created() float64 {
 	return float64(r.Listed.CreatedTime.UnixMicro()) / 1e6
 }
 
-// source is where the run is read.
+// source reads the run.
 func (r *run) source() runsource.Run {
 	return runsource.Run{Client: r.Viewer.Client, Key: runsource.Key{Viewer: r.Viewer.Name, RunID: r.Listed.ID}}
 }
 
-// list finds the runs that an experiment id means: all Viewers, VIEWER, or VIEWER~path for
-// the runs at or below a path. Where it says nothing, the authority may.
+// list returns the runs of an experiment id: all Viewers, VIEWER, or VIEWER~path for the runs
+// at or below a path. For the default id, the authority selects the scope.
 func (s *Server) list(ctx context.Context, experiment string) (*listing, error) {
 	if experiment == "" || experiment == defaultExperiment {
 		experiment = scopeOf(authority(ctx))
@@ -78,7 +77,7 @@ func (s *Server) list(ctx context.Context, experiment string) (*listing, error) 
 		viewer = target.AllViewers
 	}
 	resolver := target.Resolver{Fleet: s.fleet}
-	viewers, err := resolver.Viewers(ctx, s.spelled(ctx, viewer))
+	viewers, err := resolver.Viewers(ctx, s.canonicalName(ctx, viewer))
 	if err != nil {
 		return nil, err
 	}
@@ -111,8 +110,9 @@ func (s *Server) list(ctx context.Context, experiment string) (*listing, error) 
 	return l, nil
 }
 
-// spelled returns the name of a Viewer as it is configured: hosts have no case.
-func (s *Server) spelled(ctx context.Context, viewer string) string {
+// canonicalName returns the configured name of a Viewer. The case is ignored, because host
+// names are case-insensitive.
+func (s *Server) canonicalName(ctx context.Context, viewer string) string {
 	names := slices.DeleteFunc(s.fleet.Names(), func(name string) bool { return !fleet.Visible(ctx, name) })
 	if i := slices.IndexFunc(names, func(name string) bool { return strings.EqualFold(name, viewer) }); i >= 0 && !slices.Contains(names, viewer) {
 		return names[i]
@@ -138,7 +138,7 @@ func (l *listing) add(v *fleet.Viewer, list *restclient.RunList, path string, is
 	}
 }
 
-// pathOf is the path of a run, in every generation.
+// pathOf is the path of a run, for all generations of Viewers.
 func pathOf(r *restclient.Run) string {
 	if r.Path.Known {
 		return r.Path.Value
@@ -146,8 +146,8 @@ func pathOf(r *restclient.Run) string {
 	return r.Project.Value + "/" + r.Name.Value
 }
 
-// nameOf is the path of the run, its alias, and its id, which makes it unique. The space
-// lets a long one be broken. A name that begins with a slash is none for TensorBoard.
+// nameOf is the path of the run, its alias, and its id, which makes the name unique. The
+// space permits a line break in long names. TensorBoard does not accept a leading slash.
 func nameOf(r *restclient.Run, path string) string {
 	if r.Alias.Value != "" {
 		path += "/" + r.Alias.Value
@@ -155,7 +155,7 @@ func nameOf(r *restclient.Run, path string) string {
 	return convert.Text(strings.TrimSpace(strings.Trim(path, "/") + " " + r.ID))
 }
 
-// authority is the host that the caller meant.
+// authority is the host that the caller has connected to.
 func authority(ctx context.Context) string {
 	if values := metadata.ValueFromIncomingContext(ctx, ":authority"); len(values) > 0 {
 		return values[0]
@@ -163,7 +163,7 @@ func authority(ctx context.Context) string {
 	return ""
 }
 
-// scopeOf is the scope that an authority has, empty for none.
+// scopeOf is the scope in an authority; empty if there is none.
 func scopeOf(authority string) string {
 	host, _, err := net.SplitHostPort(authority)
 	if err != nil {
@@ -176,7 +176,7 @@ func scopeOf(authority string) string {
 	return scope
 }
 
-// unknownPath is the error of a scope without runs.
+// unknownPath is the error of a path without runs.
 func unknownPath(viewer, path string) error {
 	return &apierr.Error{
 		Code: codes.NotFound, Reason: runicornapiv1.ErrorReason_ERROR_REASON_RUN_NOT_FOUND,

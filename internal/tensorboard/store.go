@@ -8,39 +8,40 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/lru"
 )
 
-// defaultBytes bounds a store that was given no bound.
+// defaultBytes is the default bound of a store.
 const defaultBytes = 64 << 20
 
-// storeKey is what is kept of a run: the tags of a plugin, with so many points.
+// storeKey identifies the tags of one plugin and run, with a number of points. The key of
+// seenEnded has a Viewer and a run only.
 type storeKey struct {
 	viewer, runID, plugin string
 	points                int
 }
 
-// stored is something that was made of a run. It is immutable and shared.
+// stored is a cached value. It is immutable and shared.
 type stored struct {
-	version uint64    // of the run in the list, for which it is valid
-	expires time.Time // zero: as long as the version is the same
+	version uint64    // of the run in the list; the value is valid for no other version
+	expires time.Time // zero: valid as long as the version is the same
 	tags    []tag
-	seen    time.Time // of a run that has ended: when that was in the list first
+	seen    time.Time // for seenEnded: the time that it returns
 }
 
-// store keeps what was made of runs, bounded in bytes.
+// store is an LRU cache of tags, bounded in bytes.
 type store struct {
 	maxBytes int64
 
-	mu    sync.Mutex // guards what follows
-	kept  lru.Cache[storeKey, stored]
-	bytes int64
+	mu      sync.Mutex // guards the following fields
+	entries lru.Cache[storeKey, stored]
+	bytes   int64
 }
 
 func newStore(maxBytes int64) *store { return &store{maxBytes: cmp.Or(maxBytes, defaultBytes)} }
 
-// get returns what is valid for a version of a run.
+// get returns a value that is valid for a version of a run.
 func (s *store) get(key storeKey, version uint64, now time.Time) (stored, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	v, ok := s.kept.Get(key)
+	v, ok := s.entries.Get(key)
 	return v, ok && v.version == version && (v.expires.IsZero() || now.Before(v.expires))
 }
 
@@ -48,9 +49,9 @@ func (s *store) put(key storeKey, v stored) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.remove(key)
-	s.kept.Put(key, v)
+	s.entries.Put(key, v)
 	s.bytes += v.bytes(key)
-	for key := range s.kept.Oldest {
+	for key := range s.entries.Oldest {
 		if s.bytes <= s.maxBytes {
 			return
 		}
@@ -58,10 +59,10 @@ func (s *store) put(key storeKey, v stored) {
 	}
 }
 
-// remove forgets what there is of a key. Called with mu held.
+// remove removes a key. Called with mu held.
 func (s *store) remove(key storeKey) {
-	if v, ok := s.kept.Get(key); ok {
-		s.kept.Remove(key)
+	if v, ok := s.entries.Get(key); ok {
+		s.entries.Remove(key)
 		s.bytes -= v.bytes(key)
 	}
 }
@@ -76,8 +77,8 @@ func (v *stored) bytes(key storeKey) int64 {
 	return n
 }
 
-// seenEnded returns when a run that has ended was in the list as it is first: what was
-// read of it since then is all that there is.
+// seenEnded returns the time of the first list that had the current entry of an ended run:
+// data that was read after it is complete.
 func (s *store) seenEnded(r *run) time.Time {
 	key, version := storeKey{viewer: r.Viewer.Name, runID: r.Listed.ID}, r.Version()
 	if v, ok := s.get(key, version, time.Time{}); ok {
@@ -87,9 +88,9 @@ func (s *store) seenEnded(r *run) time.Time {
 	return r.listed
 }
 
-// forgetEnded forgets that a run has ended: 0.5.3 says so of a running one for a moment,
-// while the SDK writes its status.
-func (s *store) forgetEnded(r *run) {
+// removeEnded drops the time of seenEnded for a run that is running again: 0.5.3 reports a
+// running run as ended for a moment while the SDK writes its status.
+func (s *store) removeEnded(r *run) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.remove(storeKey{viewer: r.Viewer.Name, runID: r.Listed.ID})

@@ -16,13 +16,13 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
-// tag is one tag of a run: what is known of it, and the points that were asked for in one
-// of the three forms. It is immutable and shared.
+// tag is one tag of a run, with the requested points in one of three forms. It is immutable
+// and shared.
 type tag struct {
 	name      string
-	step      int64   // the greatest
-	time      float64 // of the point there, in unix seconds
-	maxLength int64   // of sequences of blobs
+	step      int64   // the highest
+	time      float64 // of the point at the highest step, in Unix seconds
+	maxLength int64   // of blob sequences
 
 	scalars *tensorboardpb.ScalarData
 	tensors *tensorboardpb.TensorData
@@ -31,24 +31,23 @@ type tag struct {
 
 // bytes estimates the memory of a tag.
 func (t *tag) bytes() int64 {
-	const overhead, point = 320, 20 // step, time and value
+	const overhead, point = 320, 20 // a point has step, time and value
 	n := int64(overhead + len(t.name) + point*len(t.scalars.GetStep()))
-	// Texts and keys are most of the others.
+	// The size of tensors and blobs is mostly that of texts and keys.
 	return n + 2*int64(proto.Size(t.tensors)+proto.Size(t.blobs))
 }
 
-// plugin is how the tags of one plugin are made. No points at all, num_points being 0, is
-// what the lists ask for.
+// plugin makes the tags of one plugin. List requests are handled as reads of 0 points.
 type plugin struct {
 	name string
-	// known are the tags of a run that has ended, as the search index knows them.
+	// known makes the tags of an ended run from its search record.
 	known func(*run, *search.Record) []tag
-	// answers says whether those have the points that are asked for.
-	answers func(numPoints int) bool
-	// read makes the tags of a parsed run. It may leave out tags that are not wanted
-	// where it would have to hold too much, and says so.
-	read func(v *runcache.View, r *run, numPoints int, wanted names) (tags []tag, isPart bool, err error)
-	// hasLogs says that the logs of runs are tags of it.
+	// hasPoints reports whether those tags include numPoints points.
+	hasPoints func(numPoints int) bool
+	// read makes the tags of a parsed run. To limit memory it may omit tags that are not
+	// wanted; then isPartial is true.
+	read func(v *runcache.View, r *run, numPoints int, wanted names) (tags []tag, isPartial bool, err error)
+	// hasLogs adds the logs of runs as tags.
 	hasLogs bool
 }
 
@@ -59,29 +58,29 @@ type runTags struct {
 }
 
 const (
-	// parallelReads is how many runs one call reads at a time. Each Viewer's client has
-	// its own bound on top.
+	// parallelReads is the number of runs that one call reads concurrently. The client of
+	// each Viewer limits its requests further.
 	parallelReads = 16
-	// maxAge is how old what is known of a run that runs may be.
+	// maxAge is the maximum age of the data of a running run.
 	maxAge = 3 * time.Second
 )
 
-// answer answers a list or a read with what build makes of the runs. Of plugins that have
-// no data there it has nothing.
-func answer[Req question, Resp proto.Message](ctx context.Context, s *Server, p *plugin, req Req, build func([]runTags) Resp) (Resp, error) {
+// respond handles a List or Read request. build makes the response from the tags of the runs;
+// for plugins that are not supported it gets none.
+func respond[Req request, Resp proto.Message](ctx context.Context, s *Server, p *plugin, req Req, build func([]runTags) Resp) (Resp, error) {
 	numPoints, err := check(req)
 	if err != nil || req.GetPluginFilter().GetPluginName() != p.name {
 		return build(nil), err
 	}
 	return share(ctx, s, req, func(ctx context.Context, req Req) (Resp, error) {
-		runs, err := s.ask(ctx, p, req, numPoints)
+		runs, err := s.tagsOfRuns(ctx, p, req, numPoints)
 		return build(runs), err
 	})
 }
 
-// ask returns the wanted tags of each run that has any. Runs that cannot be read are left
-// out.
-func (s *Server) ask(ctx context.Context, p *plugin, q question, numPoints int) ([]runTags, error) {
+// tagsOfRuns returns the wanted tags of each run that has any. Runs that cannot be read are
+// omitted.
+func (s *Server) tagsOfRuns(ctx context.Context, p *plugin, q request, numPoints int) ([]runTags, error) {
 	l, err := s.list(ctx, q.GetExperimentId())
 	if err != nil {
 		return nil, err
@@ -95,7 +94,7 @@ func (s *Server) ask(ctx context.Context, p *plugin, q question, numPoints int) 
 	if err != nil {
 		return nil, err
 	}
-	numPoints = fit(known, numPoints)
+	numPoints = limitPoints(known, numPoints)
 	out, wantsLogs := make([]runTags, len(runs)), p.hasLogs && wanted.has(logTag)
 	var g errgroup.Group
 	g.SetLimit(parallelReads)
@@ -104,7 +103,7 @@ func (s *Server) ask(ctx context.Context, p *plugin, q question, numPoints int) 
 	for i, r := range runs {
 		out[i].run = r
 		tags, ok := known[r]
-		isKnown := ok && (len(tags) == 0 || p.answers(numPoints))
+		isKnown := ok && (len(tags) == 0 || p.hasPoints(numPoints))
 		if isKnown && !wantsLogs {
 			out[i].tags = tags
 			continue
@@ -126,8 +125,8 @@ func (s *Server) ask(ctx context.Context, p *plugin, q question, numPoints int) 
 	return slices.DeleteFunc(out, func(r runTags) bool { return len(r.tags) == 0 }), nil
 }
 
-// known looks up the runs that have ended in the search index. Those that it does not know
-// are not in the answer.
+// known returns the wanted tags of ended runs from the search index. Runs that the index
+// cannot read are not in the result.
 func (s *Server) known(ctx context.Context, p *plugin, runs []*run, wanted names) (map[*run][]tag, error) {
 	ended := slices.DeleteFunc(slices.Clone(runs), func(r *run) bool { return !r.isEnded() })
 	records, err := s.records(ctx, ended)
@@ -137,20 +136,21 @@ func (s *Server) known(ctx context.Context, p *plugin, runs []*run, wanted names
 	known := make(map[*run][]tag, len(ended))
 	for i, r := range ended {
 		if records[i] != nil {
-			known[r] = keepWanted(p.known(r, records[i]), wanted)
+			known[r] = filterTags(p.known(r, records[i]), wanted)
 		}
 	}
 	return known, nil
 }
 
-// records looks runs up in the search index. Those that cannot be read are nil. All of a run
-// is looked up, whatever is asked for: a page asks for all of it, and an archive of many runs
-// has it all. The summaries come first, since one request has those of all runs of a path.
+// records returns the search records of runs; nil for those that cannot be read. It requests
+// all parts, whatever the caller needs: a page of TensorBoard needs all of them, and an
+// archive of many runs contains all of them. The summaries are first, because one request
+// returns those of all runs of a path.
 func (s *Server) records(ctx context.Context, runs []*run) ([]*search.Record, error) {
 	lookup := make([]search.Run, len(runs))
 	for i, r := range runs {
 		if lookup[i] = r.Run; r.isEnded() {
-			s.store.seenEnded(r) // points that the index reads now need not be read again
+			s.store.seenEnded(r) // so that points that the index reads now are not read again
 		}
 	}
 	early, cancel := target.WithMargin(ctx)
@@ -165,8 +165,7 @@ func (s *Server) records(ctx context.Context, runs []*run) ([]*search.Record, er
 	return res.Records, nil
 }
 
-// keepWanted returns the wanted ones of tags.
-func keepWanted(tags []tag, wanted names) []tag {
+func filterTags(tags []tag, wanted names) []tag {
 	if wanted == nil {
 		return tags
 	}
@@ -179,16 +178,18 @@ func keepWanted(tags []tag, wanted names) []tag {
 	return kept
 }
 
-// maxAnswer is how many points all runs and tags of an answer have at most: some 150 MB.
-const maxAnswer = 8_000_000
+// maxResponsePoints bounds the points of all runs and tags of a response; so many take about
+// 150 MB.
+const maxResponsePoints = 8_000_000
 
-// fit halves the number of points of each run and tag until the answer is not too large.
-func fit(known map[*run][]tag, numPoints int) int {
+// limitPoints halves the number of points of each run and tag until the response is within
+// maxResponsePoints.
+func limitPoints(known map[*run][]tag, numPoints int) int {
 	tags := 0
 	for _, t := range known {
 		tags += len(t)
 	}
-	for numPoints > 1 && tags*numPoints > maxAnswer {
+	for numPoints > 1 && tags*numPoints > maxResponsePoints {
 		numPoints /= 2
 	}
 	return numPoints
@@ -199,36 +200,36 @@ func (s *Server) tags(ctx context.Context, p *plugin, r *run, numPoints int, wan
 	key := storeKey{r.Viewer.Name, r.Listed.ID, p.name, numPoints}
 	now := time.Now()
 	if v, ok := s.store.get(key, r.Version(), now); ok {
-		return keepWanted(v.tags, wanted), nil
+		return filterTags(v.tags, wanted), nil
 	}
 	since := now.Add(-maxAge)
 	if r.isEnded() {
 		since = s.store.seenEnded(r)
 	} else {
-		s.store.forgetEnded(r)
+		s.store.removeEnded(r)
 	}
 	v := stored{version: r.Version()}
-	isPart, src := false, r.source()
+	isPartial, src := false, r.source()
 	err := s.cache.ReadSince(ctx, src.Key, src, since, func(view *runcache.View) (err error) {
-		// A table that cost its Viewer much is served for a while without asking: what was
-		// read before the run was seen to have ended may lack its last points.
+		// The cache keeps a table that was expensive for its Viewer longer. If it was read
+		// before the run was seen to have ended, it may lack the last points.
 		if !r.isEnded() || view.ReadTime.Before(since) {
 			v.expires = view.ReadTime.Add(maxAge)
 		}
-		v.tags, isPart, err = p.read(view, r, numPoints, wanted)
+		v.tags, isPartial, err = p.read(view, r, numPoints, wanted)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	slices.SortFunc(v.tags, func(a, b tag) int { return strings.Compare(a.name, b.name) })
-	if !isPart {
+	if !isPartial {
 		s.store.put(key, v)
 	}
-	return keepWanted(v.tags, wanted), nil
+	return filterTags(v.tags, wanted), nil
 }
 
-// summary describes the tags of a plugin.
+// summary returns the metadata of the tags of a plugin.
 func summary(plugin string, class tensorboardpb.DataClass, content []byte) *tensorboardpb.SummaryMetadata {
 	return &tensorboardpb.SummaryMetadata{
 		PluginData: &tensorboardpb.PluginData{PluginName: plugin, Content: content}, DataClass: class,

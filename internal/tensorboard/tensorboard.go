@@ -1,16 +1,16 @@
-// Package tensorboard serves experiments to TensorBoard, which asks for them over gRPC
-// (tensorboard --grpc_data_provider=HOST:PORT), as scalars, texts, images and
+// Package tensorboard is a TensorBoard data provider over gRPC (tensorboard
+// --grpc_data_provider=HOST:PORT). It serves experiments as scalars, texts, images and
 // hyperparameters.
 //
-// TensorBoard asks the same for all runs again and again, so an answer costs a Viewer
-// something only for runs that are new: which tags there are, and hyperparameters, are
-// from the search index, points and images from the cache of parsed runs, and what was
-// made of them is kept until the list of runs says that a run has changed. A run that runs
-// is read again when what is known of it is older than maxAge.
+// TensorBoard repeats the same requests for all runs, so only new and changed runs cost a
+// Viewer requests: tags and hyperparameters come from the search index, points and images
+// from the cache of parsed runs, and the tags that were made of them are cached until the
+// list entry of the run changes. A running run is read again when its data is older than
+// maxAge.
 //
-// One failing list leaves a dashboard empty without a word. So what cannot be read is left
-// out, Viewers and runs, and named in the description of the experiment; errors are for
-// requests that are wrong.
+// If one list request fails, TensorBoard shows an empty dashboard without an error. So
+// Viewers and runs that cannot be read are omitted, and the omitted Viewers are named in the
+// description of the experiment; only invalid requests return errors.
 package tensorboard
 
 import (
@@ -31,7 +31,7 @@ import (
 // MaxMessage is the largest message that TensorBoard accepts, in bytes.
 const MaxMessage = 256 << 20
 
-// The names of the plugins that have data here.
+// The names of the supported plugins.
 const (
 	pluginScalars = "scalars"
 	pluginImages  = "images"
@@ -39,22 +39,22 @@ const (
 	pluginHParams = "hparams"
 )
 
-// Config is what a Server works with. Fleet, Cache, Index and Conn are required.
+// Config configures a Server. Fleet, Cache, Index and Conn are required.
 type Config struct {
-	// Fleet is the Viewers.
+	// Fleet has the Viewers.
 	Fleet *fleet.Fleet
 	// Cache has the points and images of runs.
 	Cache *runcache.Cache
-	// Index knows which metrics runs have, and their configurations.
+	// Index has the metrics, configurations and summaries of runs.
 	Index *search.Index
-	// Conn is a connection to our own gRPC server: the last lines of logs are read by
-	// TailLogs, with the caller's token.
+	// Conn is a connection to this gRPC server. TailLogs is called over it, with the caller's
+	// token, to read the last lines of logs.
 	Conn grpc.ClientConnInterface
-	// MaxBytes bounds the memory of what was made of runs; 64 MiB if 0.
+	// MaxBytes bounds the memory of cached tags; 0 means 64 MiB.
 	MaxBytes int64
 }
 
-// Server is the data provider. It is safe for concurrent use. Make it with New, and end
+// Server is the data provider. It is safe for concurrent use. Create it with New, and release
 // it with Close.
 type Server struct {
 	tensorboardpb.UnimplementedTensorBoardDataProviderServer
@@ -64,7 +64,7 @@ type Server struct {
 	index *search.Index
 	logs  runicornapiv1.ExperimentServiceClient
 	store *store
-	calls flight.Group[string, proto.Message] // equal questions at the same time
+	calls flight.Group[string, proto.Message] // single flight of equal requests
 }
 
 // New returns a server.
@@ -75,7 +75,7 @@ func New(cfg Config) *Server {
 	}
 }
 
-// Close ends the calls in flight and waits for them.
+// Close cancels the calls in flight and waits for them.
 func (s *Server) Close() { s.calls.Close() }
 
 // Register adds the service to a gRPC server.
@@ -83,17 +83,18 @@ func (s *Server) Register(r grpc.ServiceRegistrar) {
 	tensorboardpb.RegisterTensorBoardDataProviderServer(r, s)
 }
 
-// IsMessage says whether a message is one of TensorBoard's, for which MaxMessage is.
+// IsMessage reports whether a message belongs to TensorBoard's service, for which the limit
+// is MaxMessage.
 func IsMessage(m any) bool {
 	p, ok := m.(proto.Message)
 	return ok && p.ProtoReflect().Descriptor().ParentFile().Package() == tensorboardpb.File_tensorboard_data_provider_proto.Package()
 }
 
-// share answers equal questions that come at the same time once, if the same Viewers exist
-// for those who ask. The work has the deadline of the first one.
+// share executes equal concurrent requests once, if their callers may see the same Viewers.
+// The deadline is that of the first caller.
 func share[Req, Resp proto.Message](ctx context.Context, s *Server, req Req, work func(context.Context, Req) (Resp, error)) (Resp, error) {
 	var none Resp
-	key, err := questionKey(ctx, req)
+	key, err := requestKey(ctx, req)
 	if err != nil {
 		return none, err
 	}
@@ -112,8 +113,8 @@ func share[Req, Resp proto.Message](ctx context.Context, s *Server, req Req, wor
 	return resp.(Resp), nil //nolint:errcheck,forcetypeassert // the key has the type of the request
 }
 
-// questionKey is the same for equal questions.
-func questionKey(ctx context.Context, req proto.Message) (string, error) {
+// requestKey is equal for equal requests of callers with the same Viewers and authority.
+func requestKey(ctx context.Context, req proto.Message) (string, error) {
 	text, err := proto.MarshalOptions{Deterministic: true}.Marshal(req)
 	if err != nil {
 		return "", fmt.Errorf("encode the request: %w", err)

@@ -26,8 +26,9 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
-// odd is a run with all that needs care.
-var odd = []string{
+// edgeCases is a log with NaN, infinities, values beyond 32 bits, texts, and several kinds in
+// one metric.
+var edgeCases = []string{
 	servicetest.MetricsLine(-3, `"loss": NaN, "on": true`),
 	servicetest.MetricsLine(1, `"loss": 1e39, "note": "a"`),
 	servicetest.MetricsLine(2, `"loss": -1e39, "note": "a", "mixed": 1`),
@@ -35,9 +36,8 @@ var odd = []string{
 	`{"ts": 1700000000, "type": "metrics", "data": {"loss": 0.5, "global_step": 5000000000}}` + "\n",
 }
 
-// TestReadScalars_HasThePointsOfEachKind of runs that have ended, which are known by their
-// digests, and of runs that run, which are not.
-func TestReadScalars_HasThePointsOfEachKind(t *testing.T) {
+// Ended runs are known to the search index, and running ones are not.
+func TestReadScalars_ReturnsThePointsOfEachKind(t *testing.T) {
 	t.Parallel()
 	for _, state := range []string{"finished", "running"} {
 		for _, tt := range []struct {
@@ -55,7 +55,7 @@ func TestReadScalars_HasThePointsOfEachKind(t *testing.T) {
 			t.Run(state+", "+tt.name, func(t *testing.T) {
 				t.Parallel()
 				h := newHarness(t, demotest.Gen07)
-				h.add("p", state, odd...)
+				h.add("p", state, edgeCases...)
 				if got := h.scalars(t.Context(), t, nil, tt.points); !slices.Equal(got, tt.want) {
 					t.Errorf("got %q, want %q", got, tt.want)
 				}
@@ -64,8 +64,7 @@ func TestReadScalars_HasThePointsOfEachKind(t *testing.T) {
 	}
 }
 
-// TestFilters_SelectRunsAndTags: an absent one selects all, an empty one nothing, and a run
-// without the tag is not there.
+// An absent filter selects all, an empty one nothing. A run without the tag is omitted.
 func TestFilters_SelectRunsAndTags(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, demotest.Gen07)
@@ -91,8 +90,8 @@ func TestFilters_SelectRunsAndTags(t *testing.T) {
 	}
 }
 
-// TestWrongQuestionsAreRefused, and those about what is not there are answered.
-func TestWrongQuestionsAreRefused(t *testing.T) {
+// Unsupported plugins are not an error.
+func TestInvalidRequestsAreRejected(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, demotest.Gen07)
 	h.add("a/b", "finished", servicetest.MetricsLine(1, `"x": 1`))
@@ -114,19 +113,19 @@ func TestWrongQuestionsAreRefused(t *testing.T) {
 		code codes.Code
 		text string
 	}{
-		"no plugin":            {read("", few, ""), codes.InvalidArgument, "plugin_filter.plugin_name"},
-		"no downsample":        {read("scalars", nil, ""), codes.InvalidArgument, "downsample"},
-		"negative points":      {read("scalars", &tensorboardpb.Downsample{NumPoints: -1}, ""), codes.InvalidArgument, "downsample.num_points"},
-		"another plugin":       {read("histograms", few, ""), codes.OK, ""},
-		"an unknown viewer":    {read("scalars", few, "nosuch"), codes.NotFound, "known are"},
-		"an unknown path":      {read("scalars", few, "v072~a~c"), codes.NotFound, "a/c"},
-		"half a path":          {read("scalars", few, "v072~a~"), codes.NotFound, ""},
-		"a path":               {read("scalars", few, "v072~a"), codes.OK, ""},
-		"a key of no form":     {blob("size"), codes.InvalidArgument, "blob_key"},
-		"a key out of the run": {blob(blobKey("v072", "a", "../b")), codes.InvalidArgument, ""},
-		"a key of a bad run":   {blob(blobKey("v072", "../a", "b.png")), codes.InvalidArgument, ""},
-		"a key of no viewer":   {blob(blobKey("nosuch", "a", "b.png")), codes.NotFound, ""},
-		"a key of no run":      {blob(blobKey("v072", servicetest.UnknownRun, "b.png")), codes.NotFound, ""},
+		"no plugin":                         {read("", few, ""), codes.InvalidArgument, "plugin_filter.plugin_name"},
+		"no downsample":                     {read("scalars", nil, ""), codes.InvalidArgument, "downsample"},
+		"negative points":                   {read("scalars", &tensorboardpb.Downsample{NumPoints: -1}, ""), codes.InvalidArgument, "downsample.num_points"},
+		"another plugin":                    {read("histograms", few, ""), codes.OK, ""},
+		"an unknown viewer":                 {read("scalars", few, "nosuch"), codes.NotFound, "known are"},
+		"an unknown path":                   {read("scalars", few, "v072~a~c"), codes.NotFound, "a/c"},
+		"a path with an empty end":          {read("scalars", few, "v072~a~"), codes.NotFound, ""},
+		"a path":                            {read("scalars", few, "v072~a"), codes.OK, ""},
+		"a malformed key":                   {blob("size"), codes.InvalidArgument, "blob_key"},
+		"a key with a path outside the run": {blob(blobKey("v072", "a", "../b")), codes.InvalidArgument, ""},
+		"a key with an invalid run":         {blob(blobKey("v072", "../a", "b.png")), codes.InvalidArgument, ""},
+		"a key with an unknown viewer":      {blob(blobKey("nosuch", "a", "b.png")), codes.NotFound, ""},
+		"a key with an unknown run":         {blob(blobKey("v072", servicetest.UnknownRun, "b.png")), codes.NotFound, ""},
 	} {
 		if status.Code(tt.err) != tt.code || !strings.Contains(status.Convert(tt.err).Message(), tt.text) {
 			t.Errorf("%s: got %v, want %v with %q", name, tt.err, tt.code, tt.text)
@@ -134,8 +133,8 @@ func TestWrongQuestionsAreRefused(t *testing.T) {
 	}
 }
 
-// TestScopes_AreViewersAndPaths by experiments and by the authority.
-func TestScopes_AreViewersAndPaths(t *testing.T) {
+// The experiment id or the authority selects the scope.
+func TestScopes_SelectViewersAndPaths(t *testing.T) {
 	t.Parallel()
 	for authority, want := range map[string]string{
 		"127.0.0.1:23310": "", "localhost:1": "", "localhost": "", "example.org:443": "", "[::1]:1": "",
@@ -170,8 +169,8 @@ func TestScopes_AreViewersAndPaths(t *testing.T) {
 	}
 }
 
-// TestAViewerThatIsDownIsLeftOutAndNamed, also if it is the only one.
-func TestAViewerThatIsDownIsLeftOutAndNamed(t *testing.T) {
+// The unreachable Viewer may be one of several, or the only one of the scope.
+func TestAnUnreachableViewerIsOmittedAndNamed(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, demotest.Gen06, demotest.Gen07)
 	h.add("p", "finished", servicetest.MetricsLine(1, `"x": 1`))
@@ -187,10 +186,9 @@ func TestAViewerThatIsDownIsLeftOutAndNamed(t *testing.T) {
 	}
 }
 
-// TestEndedRunsCostNothingUntilTheirEntryChanges counts the requests to a Viewer: at first
-// the event file, the summary and the configuration of each run. The demo does not have the
-// route for all summaries.
-func TestEndedRunsCostNothingUntilTheirEntryChanges(t *testing.T) {
+// The first page may request the event file, the summary and the configuration of each run,
+// and the second one nothing. The demo does not have the route for all summaries.
+func TestEndedRunsAreReadOnceUntilTheirListEntryChanges(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, demotest.Gen07)
 	for i := range 5 {
@@ -210,7 +208,7 @@ func TestEndedRunsCostNothingUntilTheirEntryChanges(t *testing.T) {
 	if again := page(); again != 0 {
 		t.Errorf("the second page reads %d files", again)
 	}
-	// A run that has gone on and ended again.
+	// A run that grows after the first page, and then ends.
 	id := h.add("again", "running", servicetest.MetricsLine(1, `"x": 1`))
 	_, id, _ = strings.Cut(id, " ")
 	page()
@@ -232,9 +230,8 @@ func TestEndedRunsCostNothingUntilTheirEntryChanges(t *testing.T) {
 	}
 }
 
-// TestTheLastPointsOfATableCome of a run of 0.5 that ends while its table is served
-// without asking.
-func TestTheLastPointsOfATableCome(t *testing.T) {
+// A run of 0.5 ends while the cache still returns its older table.
+func TestTheLastPointsOfATableAreRead(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, demotest.Gen05)
 	name := h.add("p", "running", servicetest.MetricsLine(1, `"x": 1`))
@@ -261,7 +258,7 @@ func TestTheLastPointsOfATableCome(t *testing.T) {
 	}
 }
 
-// params reads the hyperparameters: the texts of those of each run, by run.
+// params returns the hyperparameters of each run.
 func (h *harness) params(t *testing.T) map[string]*tensorboardpb.SessionStart {
 	t.Helper()
 	resp, err := h.client.ListTensors(t.Context(), &tensorboardpb.ListTensorsRequest{
@@ -281,25 +278,25 @@ func (h *harness) params(t *testing.T) map[string]*tensorboardpb.SessionStart {
 	return out
 }
 
-// TestEqualQuestionsAtOnceAreOne: twenty callers wait for one piece of work.
-func TestEqualQuestionsAtOnceAreOne(t *testing.T) {
+// Of twenty concurrent callers, one does the work.
+func TestEqualConcurrentRequestsAreExecutedOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := &Server{}
 		defer s.Close()
-		works, release := 0, make(chan struct{})
-		errThird := errors.New("the third time")
+		calls, release := 0, make(chan struct{})
+		errThird := errors.New("third execution")
 		work := func(context.Context, *tensorboardpb.ListRunsRequest) (*tensorboardpb.ListRunsResponse, error) {
-			works++
+			calls++
 			<-release
-			if works == 3 {
+			if calls == 3 {
 				return nil, errThird
 			}
 			return &tensorboardpb.ListRunsResponse{Runs: []*tensorboardpb.RunEntry{{Name: "a"}}}, nil
 		}
-		var asked sync.WaitGroup
+		var callers sync.WaitGroup
 		for range 20 {
-			asked.Go(func() {
+			callers.Go(func() {
 				resp, err := share(t.Context(), s, &tensorboardpb.ListRunsRequest{ExperimentId: "x"}, work)
 				if err != nil || len(resp.GetRuns()) != 1 {
 					t.Errorf("got %v, %v", resp, err)
@@ -308,23 +305,22 @@ func TestEqualQuestionsAtOnceAreOne(t *testing.T) {
 		}
 		synctest.Wait()
 		close(release)
-		asked.Wait()
-		if works != 1 {
-			t.Errorf("the work was done %d times", works)
+		callers.Wait()
+		if calls != 1 {
+			t.Errorf("%d executions", calls)
 		}
 		other := &tensorboardpb.ListRunsRequest{ExperimentId: "y"}
-		if _, err := share(t.Context(), s, other, work); err != nil || works != 2 {
-			t.Errorf("another question: %v, %d works", err, works)
+		if _, err := share(t.Context(), s, other, work); err != nil || calls != 2 {
+			t.Errorf("another request: %v, %d executions", err, calls)
 		}
 		if _, err := share(t.Context(), s, other, work); !errors.Is(err, errThird) {
-			t.Errorf("the third time: %v", err)
+			t.Errorf("third execution: %v", err)
 		}
 	})
 }
 
-// TestEqualQuestionsAtOnceAreNotOneForOthersViewers: nobody joins the answer for somebody
-// who sees other Viewers.
-func TestEqualQuestionsAtOnceAreNotOneForOthersViewers(t *testing.T) {
+// A caller must not get the response for a caller that may see other Viewers.
+func TestEqualRequestsAreNotSharedAcrossVisibilities(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := &Server{}
@@ -338,11 +334,11 @@ func TestEqualQuestionsAtOnceAreNotOneForOthersViewers(t *testing.T) {
 				return nil, ctx.Err()
 			}
 		}
-		var asked sync.WaitGroup
+		var callers sync.WaitGroup
 		for _, ctx := range []context.Context{
 			t.Context(), fleet.WithVisible(t.Context(), []string{"a"}), fleet.WithVisible(t.Context(), []string{"a", "b"}), fleet.WithVisible(t.Context(), nil),
 		} {
-			asked.Go(func() {
+			callers.Go(func() {
 				resp, err := share(ctx, s, &tensorboardpb.ListRunsRequest{}, work)
 				if err != nil || resp.GetRuns()[0].GetName() != fleet.VisibleKey(ctx) {
 					t.Errorf("%s: got %v, %v", fleet.VisibleKey(ctx), resp, err)
@@ -351,11 +347,10 @@ func TestEqualQuestionsAtOnceAreNotOneForOthersViewers(t *testing.T) {
 		}
 		synctest.Wait()
 		close(release)
-		asked.Wait()
+		callers.Wait()
 	})
 }
 
-// TestFloat32_KeepsFiniteValuesFinite at both ends.
 func TestFloat32_KeepsFiniteValuesFinite(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[float64]float32{1e39: math.MaxFloat32, -1e39: -math.MaxFloat32, 0.5: 0.5, math.Inf(1): float32(math.Inf(1)), math.Inf(-1): float32(math.Inf(-1))} {
@@ -368,8 +363,8 @@ func TestFloat32_KeepsFiniteValuesFinite(t *testing.T) {
 	}
 }
 
-// TestFence_IsLongerThanAnyInTheLog, so that no log ends it.
-func TestFence_IsLongerThanAnyInTheLog(t *testing.T) {
+// Otherwise a log could end the fence.
+func TestFence_IsLongerThanAnyFenceInTheLog(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{"a": "```", "```": "````", "a ````` b\n```": "``````"} {
 		if got := fenced(strings.Split(text, "\n")); got != want+"\n"+text+"\n"+want {
@@ -378,8 +373,8 @@ func TestFence_IsLongerThanAnyInTheLog(t *testing.T) {
 	}
 }
 
-// TestImages_AreSequencesOfOneStep: two placeholders, and then the images of a key and step.
-func TestImages_AreSequencesOfOneStep(t *testing.T) {
+// A sequence has two placeholders, and then the images of one key and step.
+func TestImages_FormOneSequencePerStep(t *testing.T) {
 	t.Parallel()
 	image := func(step, path string) string {
 		return fmt.Sprintf(`{"ts": 1700000000, "type": "image", "data": {"key": "k", "path": %q, "step": %s}}`+"\n", path, step)
@@ -413,8 +408,8 @@ func TestImages_AreSequencesOfOneStep(t *testing.T) {
 	}
 }
 
-// TestReadBlob_JoinsToTheFile that is larger than a message.
-func TestReadBlob_JoinsToTheFile(t *testing.T) {
+// The file is larger than one message.
+func TestReadBlob_StreamsTheWholeFile(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, demotest.Gen06)
 	name := h.add("p", "finished")

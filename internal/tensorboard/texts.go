@@ -12,22 +12,22 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 )
 
-// texts are the metrics that have texts. Of their points only the changes are shown: a
-// text is logged with every step, and would fill the dashboard.
+// texts are the metrics that have texts. Only changes are returned, because a text is often
+// logged with every step.
 var texts = &plugin{
-	name:    pluginText,
-	hasLogs: true,
-	known:   knownTexts,
-	answers: func(numPoints int) bool { return numPoints == 0 },
-	read:    readTexts,
+	name:      pluginText,
+	hasLogs:   true,
+	known:     knownTexts,
+	hasPoints: func(numPoints int) bool { return numPoints == 0 },
+	read:      readTexts,
 }
 
-// ListTensors lists texts, with the logs of runs, or has the hyperparameters.
+// ListTensors lists texts and logs, or the hyperparameters.
 func (s *Server) ListTensors(ctx context.Context, req *tensorboardpb.ListTensorsRequest) (*tensorboardpb.ListTensorsResponse, error) {
 	if req.GetPluginFilter().GetPluginName() == pluginHParams {
 		return share(ctx, s, req, s.listHParams)
 	}
-	return answer(ctx, s, texts, req, func(runs []runTags) *tensorboardpb.ListTensorsResponse {
+	return respond(ctx, s, texts, req, func(runs []runTags) *tensorboardpb.ListTensorsResponse {
 		out, about := &tensorboardpb.ListTensorsResponse{}, summary(pluginText, tensorboardpb.DataClass_DATA_CLASS_TENSOR, nil)
 		for _, r := range runs {
 			entry := &tensorboardpb.TensorRunEntry{RunName: r.name}
@@ -43,9 +43,9 @@ func (s *Server) ListTensors(ctx context.Context, req *tensorboardpb.ListTensors
 	})
 }
 
-// ReadTensors reads texts, and the ends of logs.
+// ReadTensors reads texts and the last lines of logs.
 func (s *Server) ReadTensors(ctx context.Context, req *tensorboardpb.ReadTensorsRequest) (*tensorboardpb.ReadTensorsResponse, error) {
-	return answer(ctx, s, texts, req, func(runs []runTags) *tensorboardpb.ReadTensorsResponse {
+	return respond(ctx, s, texts, req, func(runs []runTags) *tensorboardpb.ReadTensorsResponse {
 		out := &tensorboardpb.ReadTensorsResponse{}
 		for _, r := range runs {
 			data := &tensorboardpb.TensorRunData{RunName: r.name}
@@ -59,7 +59,7 @@ func (s *Server) ReadTensors(ctx context.Context, req *tensorboardpb.ReadTensors
 	})
 }
 
-// knownTexts are the metrics of a digest that have texts.
+// knownTexts makes the tags of a search record.
 func knownTexts(r *run, rec *search.Record) (tags []tag) {
 	for i := range rec.Metrics {
 		if m := &rec.Metrics[i]; m.Kind == eventlog.KindText {
@@ -70,7 +70,7 @@ func knownTexts(r *run, rec *search.Record) (tags []tag) {
 }
 
 // readTexts makes the tags of a parsed run, each with its newest changes.
-func readTexts(v *runcache.View, r *run, numPoints int, wanted names) (tags []tag, isPart bool, err error) {
+func readTexts(v *runcache.View, r *run, numPoints int, wanted names) (tags []tag, isPartial bool, err error) {
 	for _, stat := range v.Summary().Stats(eventlog.Selection{}) {
 		if stat.Kind != eventlog.KindText {
 			continue
@@ -79,7 +79,7 @@ func readTexts(v *runcache.View, r *run, numPoints int, wanted names) (tags []ta
 		switch {
 		case numPoints == 0:
 		case !wanted.has(t.name): // texts may be long
-			isPart = true
+			isPartial = true
 			continue
 		default:
 			samples, err := v.ReadMetric(stat.Name, eventlog.Query{})
@@ -90,10 +90,10 @@ func readTexts(v *runcache.View, r *run, numPoints int, wanted names) (tags []ta
 		}
 		tags = append(tags, t)
 	}
-	return tags, isPart, nil
+	return tags, isPartial, nil
 }
 
-// readChanges takes the points of texts that differ from those before them.
+// readChanges adds the points whose text differs from the previous one.
 func (t *tag) readChanges(samples []eventlog.Sample, r *run, numPoints int) {
 	at := slices.IndexFunc(samples, func(s eventlog.Sample) bool { return s.Kind == eventlog.KindText })
 	t.tensors = &tensorboardpb.TensorData{}
@@ -112,7 +112,7 @@ func (t *tag) readChanges(samples []eventlog.Sample, r *run, numPoints int) {
 	}
 }
 
-// dtypeString is the type of a tensor of texts.
+// dtypeString is DT_STRING of TensorFlow, the type of a tensor of strings.
 const dtypeString = 7
 
 func addText(d *tensorboardpb.TensorData, step int64, time float64, text string) {

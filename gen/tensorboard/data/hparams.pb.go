@@ -22,17 +22,17 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// SessionStatus is how a run goes.
+// SessionStatus is the status of a run.
 type SessionStatus int32
 
 const (
 	// Unknown.
 	SessionStatus_SESSION_STATUS_UNSPECIFIED SessionStatus = 0
-	// It has ended well.
+	// It has finished.
 	SessionStatus_SESSION_STATUS_SUCCESS SessionStatus = 1
 	// It has failed.
 	SessionStatus_SESSION_STATUS_FAILURE SessionStatus = 2
-	// It runs.
+	// It is running.
 	SessionStatus_SESSION_STATUS_RUNNING SessionStatus = 3
 )
 
@@ -82,10 +82,10 @@ func (SessionStatus) EnumDescriptor() ([]byte, []int) {
 // HyperparameterContent is the content of the tags of the plugin "hparams".
 type HyperparameterContent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The version of the form: 0.
+	// The version of the format: 0.
 	Version int32 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
-	// What the tag is about. 2 would be an experiment, which is not sent here:
-	// TensorBoard makes it of the sessions.
+	// Field 2 would be an experiment. It is not sent, because TensorBoard derives it
+	// from the sessions.
 	//
 	// Types that are valid to be assigned to Data:
 	//
@@ -163,12 +163,12 @@ type isHyperparameterContent_Data interface {
 }
 
 type HyperparameterContent_SessionStartInfo struct {
-	// The tag is _hparams_/session_start_info.
+	// The content of the tag _hparams_/session_start_info.
 	SessionStartInfo *SessionStart `protobuf:"bytes,3,opt,name=session_start_info,json=sessionStartInfo,proto3,oneof"`
 }
 
 type HyperparameterContent_SessionEndInfo struct {
-	// The tag is _hparams_/session_end_info.
+	// The content of the tag _hparams_/session_end_info.
 	SessionEndInfo *SessionEnd `protobuf:"bytes,4,opt,name=session_end_info,json=sessionEndInfo,proto3,oneof"`
 }
 
@@ -176,18 +176,18 @@ func (*HyperparameterContent_SessionStartInfo) isHyperparameterContent_Data() {}
 
 func (*HyperparameterContent_SessionEndInfo) isHyperparameterContent_Data() {}
 
-// SessionStart is how a run began.
+// SessionStart describes the start of a run.
 type SessionStart struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The hyperparameters: numbers, booleans and texts. Others are not shown.
+	// The hyperparameters: numbers, booleans and strings. TensorBoard shows no others.
 	Hparams map[string]*structpb.Value `protobuf:"bytes,1,rep,name=hparams,proto3" json:"hparams,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Where the model is.
+	// The URI of the model.
 	ModelUri string `protobuf:"bytes,2,opt,name=model_uri,json=modelUri,proto3" json:"model_uri,omitempty"`
-	// Where it can be watched.
+	// The URL of a monitor.
 	MonitorUrl string `protobuf:"bytes,3,opt,name=monitor_url,json=monitorUrl,proto3" json:"monitor_url,omitempty"`
-	// Sessions of one name are shown as one row.
+	// Sessions with the same name are shown as one row.
 	GroupName string `protobuf:"bytes,4,opt,name=group_name,json=groupName,proto3" json:"group_name,omitempty"`
-	// In unix seconds.
+	// In Unix seconds.
 	StartTimeSecs float64 `protobuf:"fixed64,5,opt,name=start_time_secs,json=startTimeSecs,proto3" json:"start_time_secs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -258,12 +258,12 @@ func (x *SessionStart) GetStartTimeSecs() float64 {
 	return 0
 }
 
-// SessionEnd is how a run ended, or goes.
+// SessionEnd describes the end of a run, or its current status.
 type SessionEnd struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How it goes.
+	// The status.
 	Status SessionStatus `protobuf:"varint,1,opt,name=status,proto3,enum=tensorboard.data.SessionStatus" json:"status,omitempty"`
-	// In unix seconds; 0 if it has not ended.
+	// In Unix seconds; 0 if the run has not ended.
 	EndTimeSecs   float64 `protobuf:"fixed64,2,opt,name=end_time_secs,json=endTimeSecs,proto3" json:"end_time_secs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -4,11 +4,11 @@
 // 	protoc        (unknown)
 // source: tensorboard/data/provider.proto
 
-// What TensorBoard asks of a data provider that it reaches over gRPC
-// (`tensorboard --grpc_data_provider=HOST:PORT`), in our own words: the names
-// of the package, the service and its methods and the numbers of the fields are
-// TensorBoard's, everything else is ours. It is no part of the contract of
-// runicornapi.v1, and its clients are TensorBoards.
+// The gRPC API of a TensorBoard data provider
+// (`tensorboard --grpc_data_provider=HOST:PORT`), described independently: the
+// names of the package, the service and its methods and the numbers of the fields
+// are TensorBoard's, everything else is not. It is not part of the contract of
+// runicornapi.v1; its only clients are TensorBoards.
 
 package tensorboardpb
 
@@ -28,7 +28,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// DataClass says what kind of data a tag has.
+// DataClass is the type of the data of a tag.
 type DataClass int32
 
 const (
@@ -38,7 +38,7 @@ const (
 	DataClass_DATA_CLASS_SCALAR DataClass = 1
 	// Tensors, such as texts.
 	DataClass_DATA_CLASS_TENSOR DataClass = 2
-	// Sequences of blobs, such as images.
+	// Blob sequences, such as images.
 	DataClass_DATA_CLASS_BLOB_SEQUENCE DataClass = 3
 )
 
@@ -85,7 +85,7 @@ func (DataClass) EnumDescriptor() ([]byte, []int) {
 	return file_tensorboard_data_provider_proto_rawDescGZIP(), []int{0}
 }
 
-// GetExperimentRequest asks about an experiment.
+// GetExperimentRequest selects an experiment.
 type GetExperimentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The experiment; empty for the default one.
@@ -134,13 +134,13 @@ func (x *GetExperimentRequest) GetExperimentId() string {
 // GetExperimentResponse describes an experiment.
 type GetExperimentResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Where its data is, for people.
+	// A description of where the data is.
 	DataLocation string `protobuf:"bytes,1,opt,name=data_location,json=dataLocation,proto3" json:"data_location,omitempty"`
-	// Its name, for people.
+	// The display name.
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	// What else is to be said of it, for people.
+	// A description.
 	Description string `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
-	// When it began.
+	// The creation time.
 	CreationTime  *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=creation_time,json=creationTime,proto3" json:"creation_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -204,7 +204,7 @@ func (x *GetExperimentResponse) GetCreationTime() *timestamppb.Timestamp {
 	return nil
 }
 
-// ListPluginsRequest asks for the dashboards of an experiment.
+// ListPluginsRequest selects an experiment.
 type ListPluginsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The experiment; empty for the default one.
@@ -250,7 +250,7 @@ func (x *ListPluginsRequest) GetExperimentId() string {
 	return ""
 }
 
-// ListPluginsResponse has the dashboards.
+// ListPluginsResponse has the plugins.
 type ListPluginsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// In no particular order.
@@ -296,7 +296,7 @@ func (x *ListPluginsResponse) GetPlugins() []*PluginEntry {
 	return nil
 }
 
-// PluginEntry is one dashboard.
+// PluginEntry is one plugin.
 type PluginEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The name, such as "scalars".
@@ -342,7 +342,7 @@ func (x *PluginEntry) GetName() string {
 	return ""
 }
 
-// ListRunsRequest asks for the runs of an experiment.
+// ListRunsRequest selects an experiment.
 type ListRunsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The experiment; empty for the default one.
@@ -391,7 +391,7 @@ func (x *ListRunsRequest) GetExperimentId() string {
 // ListRunsResponse has the runs.
 type ListRunsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// In the order in which they are to be shown.
+	// In the order in which TensorBoard shows them.
 	Runs          []*RunEntry `protobuf:"bytes,1,rep,name=runs,proto3" json:"runs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -437,9 +437,9 @@ func (x *ListRunsResponse) GetRuns() []*RunEntry {
 // RunEntry is one run.
 type RunEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The name, by which all other calls know the run.
+	// The name, which identifies the run in all other calls.
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	// When it began, in unix seconds.
+	// The start time, in Unix seconds.
 	StartTime     float64 `protobuf:"fixed64,3,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -489,10 +489,10 @@ func (x *RunEntry) GetStartTime() float64 {
 	return 0
 }
 
-// PluginFilter selects what belongs to one plugin.
+// PluginFilter selects one plugin.
 type PluginFilter struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The plugin; it must not be empty.
+	// The plugin; must not be empty.
 	PluginName    string `protobuf:"bytes,1,opt,name=plugin_name,json=pluginName,proto3" json:"plugin_name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -538,9 +538,9 @@ func (x *PluginFilter) GetPluginName() string {
 // RunTagFilter selects runs and tags.
 type RunTagFilter struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The runs; all if it is absent.
+	// The runs; all if absent.
 	Runs *NameFilter `protobuf:"bytes,1,opt,name=runs,proto3" json:"runs,omitempty"`
-	// The tags; all if it is absent.
+	// The tags; all if absent.
 	Tags          *NameFilter `protobuf:"bytes,2,opt,name=tags,proto3" json:"tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -590,7 +590,7 @@ func (x *RunTagFilter) GetTags() *NameFilter {
 	return nil
 }
 
-// NameFilter selects names: none if it is empty.
+// NameFilter selects names; none if empty.
 type NameFilter struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The names.
@@ -636,11 +636,11 @@ func (x *NameFilter) GetNames() []string {
 	return nil
 }
 
-// Downsample bounds how many points are read of one run and tag.
+// Downsample bounds the number of points of one run and tag.
 type Downsample struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The greatest number of points; must not be negative. 0 reads none, but says which
-	// tags there are.
+	// The maximum number of points; must not be negative. With 0, the response has the
+	// tags without points.
 	NumPoints     int64 `protobuf:"varint,1,opt,name=num_points,json=numPoints,proto3" json:"num_points,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -686,13 +686,13 @@ func (x *Downsample) GetNumPoints() int64 {
 // SummaryMetadata describes a tag.
 type SummaryMetadata struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The plugin that it belongs to.
+	// The plugin of the tag.
 	PluginData *PluginData `protobuf:"bytes,1,opt,name=plugin_data,json=pluginData,proto3" json:"plugin_data,omitempty"`
-	// A name for people, if it is not the tag.
+	// The display name, if it differs from the tag.
 	DisplayName string `protobuf:"bytes,2,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
-	// What is to be said of it, in Markdown.
+	// A description, in Markdown.
 	SummaryDescription string `protobuf:"bytes,3,opt,name=summary_description,json=summaryDescription,proto3" json:"summary_description,omitempty"`
-	// What kind of data it has.
+	// The type of the data.
 	DataClass     DataClass `protobuf:"varint,4,opt,name=data_class,json=dataClass,proto3,enum=tensorboard.data.DataClass" json:"data_class,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -756,12 +756,12 @@ func (x *SummaryMetadata) GetDataClass() DataClass {
 	return DataClass_DATA_CLASS_UNSPECIFIED
 }
 
-// PluginData is what a plugin keeps with a tag.
+// PluginData is the metadata of a plugin for a tag.
 type PluginData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The plugin.
 	PluginName string `protobuf:"bytes,1,opt,name=plugin_name,json=pluginName,proto3" json:"plugin_name,omitempty"`
-	// In a form of the plugin's own.
+	// In the format of the plugin.
 	Content       []byte `protobuf:"bytes,2,opt,name=content,proto3" json:"content,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -811,14 +811,14 @@ func (x *PluginData) GetContent() []byte {
 	return nil
 }
 
-// ListScalarsRequest asks for tags of numbers.
+// ListScalarsRequest selects scalar tags.
 type ListScalarsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The experiment; empty for the default one.
 	ExperimentId string `protobuf:"bytes,1,opt,name=experiment_id,json=experimentId,proto3" json:"experiment_id,omitempty"`
 	// The plugin.
 	PluginFilter *PluginFilter `protobuf:"bytes,2,opt,name=plugin_filter,json=pluginFilter,proto3" json:"plugin_filter,omitempty"`
-	// The runs and tags; all if it is absent.
+	// The runs and tags; all if absent.
 	RunTagFilter  *RunTagFilter `protobuf:"bytes,3,opt,name=run_tag_filter,json=runTagFilter,proto3" json:"run_tag_filter,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -875,10 +875,10 @@ func (x *ListScalarsRequest) GetRunTagFilter() *RunTagFilter {
 	return nil
 }
 
-// ListScalarsResponse has the tags of numbers.
+// ListScalarsResponse has the scalar tags.
 type ListScalarsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Runs without tags are left out.
+	// Runs without tags are omitted.
 	Runs          []*ScalarRunEntry `protobuf:"bytes,1,rep,name=runs,proto3" json:"runs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -976,12 +976,12 @@ func (x *ScalarRunEntry) GetTags() []*ScalarTagEntry {
 	return nil
 }
 
-// ScalarTagEntry describes a tag of numbers.
+// ScalarTagEntry describes a scalar tag.
 type ScalarTagEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The tag.
 	TagName string `protobuf:"bytes,1,opt,name=tag_name,json=tagName,proto3" json:"tag_name,omitempty"`
-	// What is known of it.
+	// The metadata.
 	Metadata      *ScalarMetadata `protobuf:"bytes,2,opt,name=metadata,proto3" json:"metadata,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1031,14 +1031,14 @@ func (x *ScalarTagEntry) GetMetadata() *ScalarMetadata {
 	return nil
 }
 
-// ScalarMetadata is what is known of a tag of numbers.
+// ScalarMetadata is the metadata of a scalar tag.
 type ScalarMetadata struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The highest step.
 	MaxStep int64 `protobuf:"varint,1,opt,name=max_step,json=maxStep,proto3" json:"max_step,omitempty"`
-	// The latest time, in unix seconds.
+	// The latest time, in Unix seconds.
 	MaxWallTime float64 `protobuf:"fixed64,2,opt,name=max_wall_time,json=maxWallTime,proto3" json:"max_wall_time,omitempty"`
-	// What it is.
+	// The metadata that all types of tags have.
 	SummaryMetadata *SummaryMetadata `protobuf:"bytes,3,opt,name=summary_metadata,json=summaryMetadata,proto3" json:"summary_metadata,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -1095,16 +1095,16 @@ func (x *ScalarMetadata) GetSummaryMetadata() *SummaryMetadata {
 	return nil
 }
 
-// ReadScalarsRequest asks for points of numbers.
+// ReadScalarsRequest selects scalar tags.
 type ReadScalarsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The experiment; empty for the default one.
 	ExperimentId string `protobuf:"bytes,1,opt,name=experiment_id,json=experimentId,proto3" json:"experiment_id,omitempty"`
 	// The plugin.
 	PluginFilter *PluginFilter `protobuf:"bytes,2,opt,name=plugin_filter,json=pluginFilter,proto3" json:"plugin_filter,omitempty"`
-	// The runs and tags; all if it is absent.
+	// The runs and tags; all if absent.
 	RunTagFilter *RunTagFilter `protobuf:"bytes,3,opt,name=run_tag_filter,json=runTagFilter,proto3" json:"run_tag_filter,omitempty"`
-	// How many points; required.
+	// The maximum number of points; required.
 	Downsample    *Downsample `protobuf:"bytes,4,opt,name=downsample,proto3" json:"downsample,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1168,10 +1168,10 @@ func (x *ReadScalarsRequest) GetDownsample() *Downsample {
 	return nil
 }
 
-// ReadScalarsResponse has points of numbers.
+// ReadScalarsResponse has the points of scalar tags.
 type ReadScalarsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Runs without any of the tags are left out.
+	// Runs without any of the tags are omitted.
 	Runs          []*ScalarRunData `protobuf:"bytes,1,rep,name=runs,proto3" json:"runs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1324,14 +1324,14 @@ func (x *ScalarTagData) GetData() *ScalarData {
 	return nil
 }
 
-// ScalarData has points as columns of one length.
+// ScalarData has points as columns of equal length.
 type ScalarData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Ascending.
 	Step []int64 `protobuf:"varint,1,rep,packed,name=step,proto3" json:"step,omitempty"`
-	// In unix seconds.
+	// In Unix seconds.
 	WallTime []float64 `protobuf:"fixed64,2,rep,packed,name=wall_time,json=wallTime,proto3" json:"wall_time,omitempty"`
-	// NaN and the infinities included.
+	// May be NaN or infinite.
 	Value         []float32 `protobuf:"fixed32,3,rep,packed,name=value,proto3" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1388,14 +1388,14 @@ func (x *ScalarData) GetValue() []float32 {
 	return nil
 }
 
-// ListTensorsRequest asks for tags of tensors.
+// ListTensorsRequest selects tensor tags.
 type ListTensorsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The experiment; empty for the default one.
 	ExperimentId string `protobuf:"bytes,1,opt,name=experiment_id,json=experimentId,proto3" json:"experiment_id,omitempty"`
 	// The plugin.
 	PluginFilter *PluginFilter `protobuf:"bytes,2,opt,name=plugin_filter,json=pluginFilter,proto3" json:"plugin_filter,omitempty"`
-	// The runs and tags; all if it is absent.
+	// The runs and tags; all if absent.
 	RunTagFilter  *RunTagFilter `protobuf:"bytes,3,opt,name=run_tag_filter,json=runTagFilter,proto3" json:"run_tag_filter,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1452,10 +1452,10 @@ func (x *ListTensorsRequest) GetRunTagFilter() *RunTagFilter {
 	return nil
 }
 
-// ListTensorsResponse has the tags of tensors.
+// ListTensorsResponse has the tensor tags.
 type ListTensorsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Runs without tags are left out.
+	// Runs without tags are omitted.
 	Runs          []*TensorRunEntry `protobuf:"bytes,1,rep,name=runs,proto3" json:"runs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1553,12 +1553,12 @@ func (x *TensorRunEntry) GetTags() []*TensorTagEntry {
 	return nil
 }
 
-// TensorTagEntry describes a tag of tensors.
+// TensorTagEntry describes a tensor tag.
 type TensorTagEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The tag.
 	TagName string `protobuf:"bytes,1,opt,name=tag_name,json=tagName,proto3" json:"tag_name,omitempty"`
-	// What is known of it.
+	// The metadata.
 	Metadata      *TensorMetadata `protobuf:"bytes,2,opt,name=metadata,proto3" json:"metadata,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1608,14 +1608,14 @@ func (x *TensorTagEntry) GetMetadata() *TensorMetadata {
 	return nil
 }
 
-// TensorMetadata is what is known of a tag of tensors.
+// TensorMetadata is the metadata of a tensor tag.
 type TensorMetadata struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The highest step.
 	MaxStep int64 `protobuf:"varint,1,opt,name=max_step,json=maxStep,proto3" json:"max_step,omitempty"`
-	// The latest time, in unix seconds.
+	// The latest time, in Unix seconds.
 	MaxWallTime float64 `protobuf:"fixed64,2,opt,name=max_wall_time,json=maxWallTime,proto3" json:"max_wall_time,omitempty"`
-	// What it is.
+	// The metadata that all types of tags have.
 	SummaryMetadata *SummaryMetadata `protobuf:"bytes,3,opt,name=summary_metadata,json=summaryMetadata,proto3" json:"summary_metadata,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -1672,16 +1672,16 @@ func (x *TensorMetadata) GetSummaryMetadata() *SummaryMetadata {
 	return nil
 }
 
-// ReadTensorsRequest asks for tensors.
+// ReadTensorsRequest selects tensor tags.
 type ReadTensorsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The experiment; empty for the default one.
 	ExperimentId string `protobuf:"bytes,1,opt,name=experiment_id,json=experimentId,proto3" json:"experiment_id,omitempty"`
 	// The plugin.
 	PluginFilter *PluginFilter `protobuf:"bytes,2,opt,name=plugin_filter,json=pluginFilter,proto3" json:"plugin_filter,omitempty"`
-	// The runs and tags; all if it is absent.
+	// The runs and tags; all if absent.
 	RunTagFilter *RunTagFilter `protobuf:"bytes,3,opt,name=run_tag_filter,json=runTagFilter,proto3" json:"run_tag_filter,omitempty"`
-	// How many tensors; required.
+	// The maximum number of tensors; required.
 	Downsample    *Downsample `protobuf:"bytes,4,opt,name=downsample,proto3" json:"downsample,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1748,7 +1748,7 @@ func (x *ReadTensorsRequest) GetDownsample() *Downsample {
 // ReadTensorsResponse has tensors.
 type ReadTensorsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Runs without any of the tags are left out.
+	// Runs without any of the tags are omitted.
 	Runs          []*TensorRunData `protobuf:"bytes,1,rep,name=runs,proto3" json:"runs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1901,12 +1901,12 @@ func (x *TensorTagData) GetData() *TensorData {
 	return nil
 }
 
-// TensorData has tensors as columns of one length.
+// TensorData has tensors as columns of equal length.
 type TensorData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Ascending.
 	Step []int64 `protobuf:"varint,1,rep,packed,name=step,proto3" json:"step,omitempty"`
-	// In unix seconds.
+	// In Unix seconds.
 	WallTime []float64 `protobuf:"fixed64,2,rep,packed,name=wall_time,json=wallTime,proto3" json:"wall_time,omitempty"`
 	// One for each step.
 	Value         []*Tensor `protobuf:"bytes,3,rep,name=value,proto3" json:"value,omitempty"`
@@ -1965,14 +1965,14 @@ func (x *TensorData) GetValue() []*Tensor {
 	return nil
 }
 
-// Tensor is a tensor of texts, the only ones that are sent here.
+// Tensor is a tensor of strings, the only type that the server sends.
 type Tensor struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The type of its elements: 7 for texts.
+	// The type of its elements: 7 for strings.
 	Dtype int32 `protobuf:"varint,1,opt,name=dtype,proto3" json:"dtype,omitempty"`
 	// Its shape; an empty message for a single element.
 	TensorShape *TensorShape `protobuf:"bytes,2,opt,name=tensor_shape,json=tensorShape,proto3" json:"tensor_shape,omitempty"`
-	// Its elements, if they are texts.
+	// Its elements, if they are strings.
 	StringVal     [][]byte `protobuf:"bytes,8,rep,name=string_val,json=stringVal,proto3" json:"string_val,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2029,7 +2029,7 @@ func (x *Tensor) GetStringVal() [][]byte {
 	return nil
 }
 
-// TensorShape is the shape of a single element: it has no dimensions.
+// TensorShape is the shape of a scalar, which has no dimensions.
 type TensorShape struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2066,14 +2066,14 @@ func (*TensorShape) Descriptor() ([]byte, []int) {
 	return file_tensorboard_data_provider_proto_rawDescGZIP(), []int{35}
 }
 
-// ListBlobSequencesRequest asks for tags of sequences of blobs.
+// ListBlobSequencesRequest selects blob sequence tags.
 type ListBlobSequencesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The experiment; empty for the default one.
 	ExperimentId string `protobuf:"bytes,1,opt,name=experiment_id,json=experimentId,proto3" json:"experiment_id,omitempty"`
 	// The plugin.
 	PluginFilter *PluginFilter `protobuf:"bytes,2,opt,name=plugin_filter,json=pluginFilter,proto3" json:"plugin_filter,omitempty"`
-	// The runs and tags; all if it is absent.
+	// The runs and tags; all if absent.
 	RunTagFilter  *RunTagFilter `protobuf:"bytes,3,opt,name=run_tag_filter,json=runTagFilter,proto3" json:"run_tag_filter,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2130,10 +2130,10 @@ func (x *ListBlobSequencesRequest) GetRunTagFilter() *RunTagFilter {
 	return nil
 }
 
-// ListBlobSequencesResponse has the tags of sequences of blobs.
+// ListBlobSequencesResponse has the blob sequence tags.
 type ListBlobSequencesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Runs without tags are left out.
+	// Runs without tags are omitted.
 	Runs          []*BlobSequenceRunEntry `protobuf:"bytes,1,rep,name=runs,proto3" json:"runs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2231,12 +2231,12 @@ func (x *BlobSequenceRunEntry) GetTags() []*BlobSequenceTagEntry {
 	return nil
 }
 
-// BlobSequenceTagEntry describes a tag of sequences of blobs.
+// BlobSequenceTagEntry describes a blob sequence tag.
 type BlobSequenceTagEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The tag.
 	TagName string `protobuf:"bytes,1,opt,name=tag_name,json=tagName,proto3" json:"tag_name,omitempty"`
-	// What is known of it.
+	// The metadata.
 	Metadata      *BlobSequenceMetadata `protobuf:"bytes,2,opt,name=metadata,proto3" json:"metadata,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2286,16 +2286,16 @@ func (x *BlobSequenceTagEntry) GetMetadata() *BlobSequenceMetadata {
 	return nil
 }
 
-// BlobSequenceMetadata is what is known of a tag of sequences of blobs.
+// BlobSequenceMetadata is the metadata of a blob sequence tag.
 type BlobSequenceMetadata struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The highest step.
 	MaxStep int64 `protobuf:"varint,1,opt,name=max_step,json=maxStep,proto3" json:"max_step,omitempty"`
-	// The latest time, in unix seconds.
+	// The latest time, in Unix seconds.
 	MaxWallTime float64 `protobuf:"fixed64,2,opt,name=max_wall_time,json=maxWallTime,proto3" json:"max_wall_time,omitempty"`
 	// The length of the longest sequence.
 	MaxLength int64 `protobuf:"varint,3,opt,name=max_length,json=maxLength,proto3" json:"max_length,omitempty"`
-	// What it is.
+	// The metadata that all types of tags have.
 	SummaryMetadata *SummaryMetadata `protobuf:"bytes,4,opt,name=summary_metadata,json=summaryMetadata,proto3" json:"summary_metadata,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -2359,16 +2359,16 @@ func (x *BlobSequenceMetadata) GetSummaryMetadata() *SummaryMetadata {
 	return nil
 }
 
-// ReadBlobSequencesRequest asks for sequences of blobs.
+// ReadBlobSequencesRequest selects blob sequence tags.
 type ReadBlobSequencesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The experiment; empty for the default one.
 	ExperimentId string `protobuf:"bytes,1,opt,name=experiment_id,json=experimentId,proto3" json:"experiment_id,omitempty"`
 	// The plugin.
 	PluginFilter *PluginFilter `protobuf:"bytes,2,opt,name=plugin_filter,json=pluginFilter,proto3" json:"plugin_filter,omitempty"`
-	// The runs and tags; all if it is absent.
+	// The runs and tags; all if absent.
 	RunTagFilter *RunTagFilter `protobuf:"bytes,3,opt,name=run_tag_filter,json=runTagFilter,proto3" json:"run_tag_filter,omitempty"`
-	// How many sequences; required.
+	// The maximum number of sequences; required.
 	Downsample    *Downsample `protobuf:"bytes,4,opt,name=downsample,proto3" json:"downsample,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2432,10 +2432,10 @@ func (x *ReadBlobSequencesRequest) GetDownsample() *Downsample {
 	return nil
 }
 
-// ReadBlobSequencesResponse has sequences of blobs.
+// ReadBlobSequencesResponse has blob sequences.
 type ReadBlobSequencesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Runs without any of the tags are left out.
+	// Runs without any of the tags are omitted.
 	Runs          []*BlobSequenceRunData `protobuf:"bytes,1,rep,name=runs,proto3" json:"runs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2588,12 +2588,12 @@ func (x *BlobSequenceTagData) GetData() *BlobSequenceData {
 	return nil
 }
 
-// BlobSequenceData has sequences of blobs as columns of one length.
+// BlobSequenceData has blob sequences as columns of equal length.
 type BlobSequenceData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Ascending.
 	Step []int64 `protobuf:"varint,1,rep,packed,name=step,proto3" json:"step,omitempty"`
-	// In unix seconds.
+	// In Unix seconds.
 	WallTime []float64 `protobuf:"fixed64,2,rep,packed,name=wall_time,json=wallTime,proto3" json:"wall_time,omitempty"`
 	// One for each step.
 	Values        []*BlobSequence `protobuf:"bytes,3,rep,name=values,proto3" json:"values,omitempty"`
@@ -2655,7 +2655,7 @@ func (x *BlobSequenceData) GetValues() []*BlobSequence {
 // BlobSequence is the blobs of one step.
 type BlobSequence struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// In their order. Those of images begin with width and height.
+	// In order. The first two blobs of images are width and height.
 	BlobRefs      []*BlobReference `protobuf:"bytes,1,rep,name=blob_refs,json=blobRefs,proto3" json:"blob_refs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2698,12 +2698,12 @@ func (x *BlobSequence) GetBlobRefs() []*BlobReference {
 	return nil
 }
 
-// BlobReference says how to get a blob.
+// BlobReference identifies a blob.
 type BlobReference struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What ReadBlob takes.
+	// The key for ReadBlob.
 	BlobKey string `protobuf:"bytes,1,opt,name=blob_key,json=blobKey,proto3" json:"blob_key,omitempty"`
-	// Where else it is; empty for nowhere.
+	// The URL of the blob, if it has one.
 	Url           string `protobuf:"bytes,2,opt,name=url,proto3" json:"url,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2753,10 +2753,10 @@ func (x *BlobReference) GetUrl() string {
 	return ""
 }
 
-// ReadBlobRequest asks for a blob.
+// ReadBlobRequest selects a blob.
 type ReadBlobRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Of a BlobReference.
+	// The key of a BlobReference.
 	BlobKey       string `protobuf:"bytes,1,opt,name=blob_key,json=blobKey,proto3" json:"blob_key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2799,7 +2799,7 @@ func (x *ReadBlobRequest) GetBlobKey() string {
 	return ""
 }
 
-// ReadBlobResponse is a piece of a blob.
+// ReadBlobResponse is a chunk of a blob.
 type ReadBlobResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The bytes.

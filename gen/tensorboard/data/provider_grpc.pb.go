@@ -4,11 +4,11 @@
 // - protoc             (unknown)
 // source: tensorboard/data/provider.proto
 
-// What TensorBoard asks of a data provider that it reaches over gRPC
-// (`tensorboard --grpc_data_provider=HOST:PORT`), in our own words: the names
-// of the package, the service and its methods and the numbers of the fields are
-// TensorBoard's, everything else is ours. It is no part of the contract of
-// runicornapi.v1, and its clients are TensorBoards.
+// The gRPC API of a TensorBoard data provider
+// (`tensorboard --grpc_data_provider=HOST:PORT`), described independently: the
+// names of the package, the service and its methods and the numbers of the fields
+// are TensorBoard's, everything else is not. It is not part of the contract of
+// runicornapi.v1; its only clients are TensorBoards.
 
 package tensorboardpb
 
@@ -41,29 +41,30 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// TensorBoardDataProvider answers what TensorBoard draws. Everything in it reads.
+// TensorBoardDataProvider returns the data that TensorBoard shows. All methods are
+// read-only.
 type TensorBoardDataProviderClient interface {
-	// GetExperiment says what an experiment id means.
+	// GetExperiment describes an experiment.
 	GetExperiment(ctx context.Context, in *GetExperimentRequest, opts ...grpc.CallOption) (*GetExperimentResponse, error)
-	// ListPlugins names the dashboards that may have something to show.
+	// ListPlugins lists the plugins that may have data.
 	ListPlugins(ctx context.Context, in *ListPluginsRequest, opts ...grpc.CallOption) (*ListPluginsResponse, error)
 	// ListRuns lists the runs of an experiment.
 	ListRuns(ctx context.Context, in *ListRunsRequest, opts ...grpc.CallOption) (*ListRunsResponse, error)
-	// ListScalars lists the tags of numbers, by run.
+	// ListScalars lists the scalar tags, by run.
 	ListScalars(ctx context.Context, in *ListScalarsRequest, opts ...grpc.CallOption) (*ListScalarsResponse, error)
-	// ReadScalars reads the points of numbers.
+	// ReadScalars reads the points of scalar tags.
 	ReadScalars(ctx context.Context, in *ReadScalarsRequest, opts ...grpc.CallOption) (*ReadScalarsResponse, error)
-	// ListTensors lists the tags of tensors, by run. Texts are tensors, and the tags
-	// of hyperparameters carry their content here.
+	// ListTensors lists the tensor tags, by run. Texts are tensors. The metadata of
+	// hyperparameter tags contains the hyperparameters.
 	ListTensors(ctx context.Context, in *ListTensorsRequest, opts ...grpc.CallOption) (*ListTensorsResponse, error)
 	// ReadTensors reads tensors.
 	ReadTensors(ctx context.Context, in *ReadTensorsRequest, opts ...grpc.CallOption) (*ReadTensorsResponse, error)
-	// ListBlobSequences lists the tags of sequences of blobs, by run. Images are
-	// sequences of blobs.
+	// ListBlobSequences lists the blob sequence tags, by run. Images are blob
+	// sequences.
 	ListBlobSequences(ctx context.Context, in *ListBlobSequencesRequest, opts ...grpc.CallOption) (*ListBlobSequencesResponse, error)
-	// ReadBlobSequences reads sequences of blobs: the keys of the blobs.
+	// ReadBlobSequences reads blob sequences, with the keys of the blobs.
 	ReadBlobSequences(ctx context.Context, in *ReadBlobSequencesRequest, opts ...grpc.CallOption) (*ReadBlobSequencesResponse, error)
-	// ReadBlob reads one blob. The pieces of the stream are to be joined.
+	// ReadBlob reads one blob. The client concatenates the chunks of the stream.
 	ReadBlob(ctx context.Context, in *ReadBlobRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadBlobResponse], error)
 }
 
@@ -188,29 +189,30 @@ type TensorBoardDataProvider_ReadBlobClient = grpc.ServerStreamingClient[ReadBlo
 // All implementations must embed UnimplementedTensorBoardDataProviderServer
 // for forward compatibility.
 //
-// TensorBoardDataProvider answers what TensorBoard draws. Everything in it reads.
+// TensorBoardDataProvider returns the data that TensorBoard shows. All methods are
+// read-only.
 type TensorBoardDataProviderServer interface {
-	// GetExperiment says what an experiment id means.
+	// GetExperiment describes an experiment.
 	GetExperiment(context.Context, *GetExperimentRequest) (*GetExperimentResponse, error)
-	// ListPlugins names the dashboards that may have something to show.
+	// ListPlugins lists the plugins that may have data.
 	ListPlugins(context.Context, *ListPluginsRequest) (*ListPluginsResponse, error)
 	// ListRuns lists the runs of an experiment.
 	ListRuns(context.Context, *ListRunsRequest) (*ListRunsResponse, error)
-	// ListScalars lists the tags of numbers, by run.
+	// ListScalars lists the scalar tags, by run.
 	ListScalars(context.Context, *ListScalarsRequest) (*ListScalarsResponse, error)
-	// ReadScalars reads the points of numbers.
+	// ReadScalars reads the points of scalar tags.
 	ReadScalars(context.Context, *ReadScalarsRequest) (*ReadScalarsResponse, error)
-	// ListTensors lists the tags of tensors, by run. Texts are tensors, and the tags
-	// of hyperparameters carry their content here.
+	// ListTensors lists the tensor tags, by run. Texts are tensors. The metadata of
+	// hyperparameter tags contains the hyperparameters.
 	ListTensors(context.Context, *ListTensorsRequest) (*ListTensorsResponse, error)
 	// ReadTensors reads tensors.
 	ReadTensors(context.Context, *ReadTensorsRequest) (*ReadTensorsResponse, error)
-	// ListBlobSequences lists the tags of sequences of blobs, by run. Images are
-	// sequences of blobs.
+	// ListBlobSequences lists the blob sequence tags, by run. Images are blob
+	// sequences.
 	ListBlobSequences(context.Context, *ListBlobSequencesRequest) (*ListBlobSequencesResponse, error)
-	// ReadBlobSequences reads sequences of blobs: the keys of the blobs.
+	// ReadBlobSequences reads blob sequences, with the keys of the blobs.
 	ReadBlobSequences(context.Context, *ReadBlobSequencesRequest) (*ReadBlobSequencesResponse, error)
-	// ReadBlob reads one blob. The pieces of the stream are to be joined.
+	// ReadBlob reads one blob. The client concatenates the chunks of the stream.
 	ReadBlob(*ReadBlobRequest, grpc.ServerStreamingServer[ReadBlobResponse]) error
 	mustEmbedUnimplementedTensorBoardDataProviderServer()
 }

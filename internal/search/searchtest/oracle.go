@@ -2,7 +2,7 @@ package searchtest
 
 import (
 	"bufio"
-	_ "embed" // the program
+	_ "embed" // for program
 	"encoding/json"
 	"errors"
 	"io"
@@ -15,24 +15,23 @@ import (
 //go:embed oracle.py
 var program string
 
-// Run says where the files of a run are.
+// Run has the paths of the files of a run.
 type Run struct {
 	ID        string `json:"id"`
 	EventFile string `json:"events"`
 	// Dir is the folder of summary.json and assets.json.
 	Dir string `json:"dir"`
-	// IsTable says that it is read from the merged table of 0.5, where what is not finite is
-	// missing.
+	// IsTable means that the run is read from the merged table of 0.5, in which non-finite
+	// values are missing.
 	IsTable bool `json:"table"`
 }
 
-// Oracle is a process that answers what filters select, and in which order. It may be asked by
-// several goroutines.
+// Oracle is a process that evaluates filters and orders. It is safe for concurrent use.
 type Oracle struct {
-	mu      sync.Mutex
-	stdin   io.WriteCloser
-	answers *bufio.Reader
-	process *exec.Cmd
+	mu        sync.Mutex
+	stdin     io.WriteCloser
+	responses *bufio.Reader
+	process   *exec.Cmd
 }
 
 // NewOracle starts the oracle of a test. Without Python the test is skipped, unless
@@ -47,7 +46,7 @@ func NewOracle(tb testing.TB) *Oracle {
 	default:
 		tb.Skip("the oracle needs Python: ", err)
 	}
-	o := &Oracle{process: exec.CommandContext(tb.Context(), python, "-c", program)} //nolint:gosec // a program of ours
+	o := &Oracle{process: exec.CommandContext(tb.Context(), python, "-c", program)} //nolint:gosec // the embedded program
 	o.process.Stderr = os.Stderr
 	if o.stdin, err = o.process.StdinPipe(); err != nil {
 		tb.Fatal(err)
@@ -56,37 +55,37 @@ func NewOracle(tb testing.TB) *Oracle {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	o.answers = bufio.NewReader(stdout)
+	o.responses = bufio.NewReader(stdout)
 	if err := o.process.Start(); err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() {
 		_ = o.stdin.Close()
-		_ = o.process.Wait() // the end of the test's context has killed it
+		_ = o.process.Wait() // killed by the end of the test's context
 	})
 	return o
 }
 
-// Expect returns the ids of the runs that a filter selects, in an order. The files are read as
-// they are now; all runs have ended.
+// Expect returns the ids of the runs that a filter selects, in an order. The oracle reads the
+// current files, and treats all runs as ended.
 func (o *Oracle) Expect(tb testing.TB, runs []Run, term Term, order Order) []string {
 	tb.Helper()
-	ids, err := o.ask(runs, term, order)
+	ids, err := o.query(runs, term, order)
 	if err != nil {
 		tb.Fatalf("the oracle on %s, by %s: %v", term.Text, order.Text, err)
 	}
 	return ids
 }
 
-func (o *Oracle) ask(runs []Run, term Term, order Order) (ids []string, err error) {
-	question, err := json.Marshal(map[string]any{"runs": runs, "filter": term.tree, "order": order.keys})
+func (o *Oracle) query(runs []Run, term Term, order Order) (ids []string, err error) {
+	request, err := json.Marshal(map[string]any{"runs": runs, "filter": term.tree, "order": order.keys})
 	if err != nil {
 		return nil, err
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	_, err = o.stdin.Write(append(question, '\n'))
-	line, readErr := o.answers.ReadBytes('\n')
+	_, err = o.stdin.Write(append(request, '\n'))
+	line, readErr := o.responses.ReadBytes('\n')
 	if err := errors.Join(err, readErr); err != nil {
 		return nil, err
 	}

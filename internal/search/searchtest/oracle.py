@@ -1,7 +1,7 @@
-"""Says which runs a filter selects, and in which order, by reading their files. Slowly.
+"""Computes which runs a filter selects, and in which order, from their files. It is slow.
 
-It shares nothing with the server but the question: each line of standard input is one, as a
-JSON object, and each line of output is the answer, a list of run ids.
+It shares no code with the server. Each line of standard input is a request, a JSON object;
+each line of output is the response, a list of run ids.
 
     runs    [{"id", "events", "dir", "table"}]: the event file, the folder of the other
             files, and whether only the merged table of 0.5 is served
@@ -32,7 +32,7 @@ def is_int64(value):
 
 
 def number(value):
-    """A number as it is compared: exact as far as 64 bits go, else a double."""
+    """A number in the form in which it is compared: exact up to 64 bits, else a double."""
     if type(value) is int and not is_int64(value):
         try:
             return float(value)
@@ -46,7 +46,7 @@ def is_number(value):
 
 
 def step_of(data):
-    """The step of a line of metrics, as int() of Python takes it; None without one."""
+    """The step of a line of metrics, converted as by int(); None if there is none."""
     value = data.get("global_step")
     if value is None:
         value = data.get("step")
@@ -67,13 +67,13 @@ def parse(line):
 
 
 def cells_by_step(path):
-    """What all lines of each step say together, the last of them first."""
+    """The merged values of the lines of each step; the last line of a value wins."""
     steps = {}
     if not os.path.exists(path):
         return steps
     with open(path, "rb") as file:
         lines = file.read().split(b"\n")
-    for line in lines:  # the last one counts where it is complete: the run has ended
+    for line in lines:  # the last one may lack a newline: the run has ended
         event = parse(line)
         if not isinstance(event, dict) or event.get("type") != "metrics" or not isinstance(event.get("data"), dict):
             continue
@@ -86,7 +86,7 @@ def cells_by_step(path):
             if name in ("global_step", "time") or (name == "step" and data.get("global_step") is None):
                 continue
             if not isinstance(value, (dict, list)):
-                cells[name] = value  # null as well: it hides what was there
+                cells[name] = value  # null too: it removes an earlier value
     return steps
 
 
@@ -153,7 +153,7 @@ def literal_of(kind, value):
 
 
 def are_alike(a, b):
-    """Whether two values are of one kind. NaN is of none."""
+    """Whether two values have the same kind. NaN has none."""
     if is_number(a) and is_number(b):
         return a == a and b == b
     return type(a) is type(b) and type(a) in (str, bool)
@@ -175,7 +175,7 @@ def matches(run, test):
 
 
 def rank(value):
-    """The place of a kind in an order; None for what comes last."""
+    """The rank of a kind in an order; None for kinds that are sorted last."""
     if is_number(value):
         return None if value != value else 1
     return {str: 2, bool: 3}.get(type(value))
@@ -195,7 +195,7 @@ def compare(order, a, b):
     return (a[0] > b[0]) - (a[0] < b[0])
 
 
-known = {}  # runs by where they are, with what their files were when they were read
+known = {}  # the state of the files and the run, by request entry
 
 
 def read(where):
@@ -214,8 +214,8 @@ def read(where):
 
 
 for line in sys.stdin:
-    question = json.loads(line)
-    runs = [(where["id"], read(where)) for where in question["runs"]]
-    selected = [pair for pair in runs if matches(pair[1], question["filter"])]
-    selected.sort(key=functools.cmp_to_key(functools.partial(compare, question["order"])))
+    request = json.loads(line)
+    runs = [(where["id"], read(where)) for where in request["runs"]]
+    selected = [pair for pair in runs if matches(pair[1], request["filter"])]
+    selected.sort(key=functools.cmp_to_key(functools.partial(compare, request["order"])))
     print(json.dumps([run_id for run_id, _ in selected]), flush=True)

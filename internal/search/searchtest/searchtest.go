@@ -1,6 +1,7 @@
-// Package searchtest is random filters and orders, for tests, and what they mean by a slow and
-// plain reading of the runs' files, which is a program in Python: nothing of the search index,
-// of package filter or of the readers of event files is used but the quoting of names.
+// Package searchtest generates random filters and orders for tests, and computes their
+// expected results with an oracle: a slow and simple Python program that reads the files of
+// the runs. The oracle shares no code with the search index, package filter and the readers
+// of event files, except for the quoting of names.
 package searchtest
 
 import (
@@ -13,29 +14,29 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/filter"
 )
 
-// Term is a filter as text, and as the oracle reads it.
+// Term is a filter, as text and in the form for the oracle.
 type Term struct {
 	Text string
 	tree []any
 }
 
-// Order is an order as text, and as the oracle reads it.
+// Order is an order, as text and in the form for the oracle.
 type Order struct {
 	Text string
 	keys []any
 }
 
-// ByID orders runs by their ids alone.
+// ByID orders runs by their ids only.
 func ByID() Order { return Order{Text: "run_id", keys: []any{}} }
 
-// field is a field as text, and as the oracle reads it.
+// field is a field, as text and in the form for the oracle.
 type field struct {
 	text     string
 	path     []any
 	isNumber bool
 }
 
-// randomField picks a field of some runs.
+// randomField returns a field that some of the runs have.
 func randomField(rng *rand.Rand, names []string) field {
 	switch rng.IntN(8) {
 	case 0:
@@ -54,7 +55,7 @@ func randomField(rng *rand.Rand, names []string) field {
 	return field{"metrics." + filter.Quote(name) + "." + part, []any{"metrics", name, part}, part != "last"}
 }
 
-// RandomTerm makes a filter of at most so many levels.
+// RandomTerm returns a filter with at most depth levels of operators.
 func RandomTerm(rng *rand.Rand, names []string, depth int) Term {
 	switch n := rng.IntN(6); {
 	case depth > 0 && n == 0:
@@ -96,7 +97,7 @@ func randomLiteral(rng *rand.Rand, isNumber bool) (text string, literal []any) {
 	return text, []any{"number", text}
 }
 
-// RandomOrder is an order of one or two fields.
+// RandomOrder returns an order of one or two fields.
 func RandomOrder(rng *rand.Rand, names []string) Order {
 	var texts []string
 	var keys []any
@@ -108,11 +109,12 @@ func RandomOrder(rng *rand.Rand, names []string) Order {
 	return Order{strings.Join(texts, ", "), keys}
 }
 
-// Names are names of metrics that are hard to write.
+// Names are metric names, most of which need quoting or have special values; the last one
+// never occurs.
 var Names = []string{"loss", "train/loss", "val acc", "a.b.c", `say "x"`, "über", "stage", "epoch", "flag", "mixed", "never"}
 
-// RandomLog writes an event file as the SDKs do: mostly ascending, with rewritten and late
-// steps, and with everything that a value can be.
+// RandomLog returns an event file as the SDKs write it: steps mostly ascend, some are
+// repeated or out of order, and all kinds of values occur.
 func RandomLog(rng *rand.Rand) []byte {
 	var b strings.Builder
 	rows, step := rng.IntN(60), 0

@@ -20,27 +20,28 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
-// question is the one that is asked everywhere.
-func question() *runicornapiv1.ListExperimentsRequest {
+// request is the measured search.
+func request() *runicornapiv1.ListExperimentsRequest {
 	return &runicornapiv1.ListExperimentsRequest{
 		OrderBy: `metrics."val/acc".max desc`, MetricNames: []string{"val/acc", "val/loss"}, PageSize: 20,
 	}
 }
 
-// ask asks until the answer is complete.
-func (b *bench) ask(ctx context.Context) (*runicornapiv1.ListExperimentsResponse, error) {
+// search repeats the search until the response is complete.
+func (b *bench) search(ctx context.Context) (*runicornapiv1.ListExperimentsResponse, error) {
 	for {
-		resp, err := b.Experiments.ListExperiments(ctx, question())
+		resp, err := b.Experiments.ListExperiments(ctx, request())
 		if err != nil || resp.GetComplete() {
 			return resp, err
 		}
 	}
 }
 
-// sampleSize is how many single requests are measured.
+// sampleSize is the number of requests that measureSingle measures.
 const sampleSize = 20
 
-// measureSingle measures one request for the event file of one run, straight to the Viewer.
+// measureSingle measures the CPU time of one direct request to the Viewer for the event file
+// of one run.
 func (b *bench) measureSingle(ctx context.Context, out io.Writer) error {
 	client := &http.Client{}
 	defer client.CloseIdleConnections()
@@ -61,8 +62,8 @@ func (b *bench) measureSingle(ctx context.Context, out io.Writer) error {
 	return b.measureFolder(ctx, out, client)
 }
 
-// measureFolder measures what one archive of a folder costs a Viewer of 0.6, and what of it is
-// compression: no way of reading many logs costs less than that.
+// measureFolder measures the CPU time of one archive of a folder on 0.6, and the part of it
+// that is packing, which is the minimum cost of reading many logs.
 func (b *bench) measureFolder(ctx context.Context, out io.Writer, client *http.Client) error {
 	run := b.runs[0]
 	download := b.Viewer.URL() + "/api/runs/" + run.RunID + "/assets/download?path="
@@ -88,11 +89,11 @@ func (b *bench) measureFolder(ctx context.Context, out io.Writer, client *http.C
 	return err
 }
 
-// idleTime is how long foreground calls are measured while nothing else is asked.
+// idleTime is how long foreground calls are measured without other load.
 const idleTime = 3 * time.Second
 
-// cold measures the first answer, and what calls that somebody else makes wait meanwhile: by
-// the server about a run, and straight to the Viewer about nothing.
+// measureCold measures the first complete response, and the latency of concurrent foreground
+// calls: to the server about a run, and directly to the Viewer's health route.
 func (b *bench) measureCold(ctx context.Context, out io.Writer) error {
 	var idle foreground
 	_, spent, err := b.Costs(func() (err error) {
@@ -113,7 +114,7 @@ func (b *bench) measureCold(ctx context.Context, out io.Writer) error {
 	lists := b.Proxy.Requests(http.MethodGet, "/api/runs")
 	stop := b.watchForeground(ctx)
 	ours, theirs, err := b.Costs(func() error {
-		_, err := b.ask(ctx)
+		_, err := b.search(ctx)
 		return err
 	})
 	took := time.Since(start)
@@ -130,8 +131,8 @@ func (b *bench) measureCold(ctx context.Context, out io.Writer) error {
 	return nil
 }
 
-// foreground is how long calls took that somebody waits for: of the server, and of the Viewer
-// when it is asked straight how it is.
+// foreground has the latencies of foreground calls to the server, and of direct health
+// requests to the Viewer.
 type foreground struct{ calls, health []time.Duration }
 
 func (f *foreground) String() string {
@@ -142,10 +143,10 @@ func (f *foreground) String() string {
 		q := func(q float64) time.Duration { return rig.Quantile(sample, q).Round(time.Millisecond) }
 		return fmt.Sprintf("%d, p50 %v, p99 %v, worst %v", len(sample), q(0.5), q(0.99), q(1))
 	}
-	return text(f.calls) + "; the Viewer's own health: " + text(f.health)
+	return text(f.calls) + "; health of the Viewer: " + text(f.health)
 }
 
-// watchForeground makes small foreground calls until the function that it returns is called.
+// watchForeground makes foreground calls until the returned function is called.
 func (b *bench) watchForeground(ctx context.Context) func() (foreground, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var f foreground
@@ -164,14 +165,14 @@ func (b *bench) watchForeground(ctx context.Context) func() (foreground, error) 
 	}
 }
 
-// repeat makes a call again and again until ctx ends, and notes how long each took.
+// repeat repeats a call until ctx is done, and records the duration of each call.
 func repeat(ctx context.Context, took *[]time.Duration, call func() error) func() error {
 	return func() error {
 		for ctx.Err() == nil {
 			start := time.Now()
 			if err := call(); err == nil {
 				*took = append(*took, time.Since(start))
-			} else if ctx.Err() == nil { // else the call was cut
+			} else if ctx.Err() == nil { // otherwise the call was canceled
 				return err
 			}
 			select {
@@ -183,14 +184,14 @@ func repeat(ctx context.Context, took *[]time.Duration, call func() error) func(
 	}
 }
 
-// warm measures answers when everything is known.
+// measureWarm measures searches when all runs are known.
 func (b *bench) measureWarm(ctx context.Context, out io.Writer) error {
 	const calls = 200
 	var took []time.Duration
 	ours, theirs, err := b.Costs(func() error {
 		for range calls {
 			start := time.Now()
-			if _, err := b.Experiments.ListExperiments(ctx, question()); err != nil {
+			if _, err := b.Experiments.ListExperiments(ctx, request()); err != nil {
 				return err
 			}
 			took = append(took, time.Since(start))
@@ -203,19 +204,19 @@ func (b *bench) measureWarm(ctx context.Context, out io.Writer) error {
 	return err
 }
 
-// memory says what the server holds.
+// measureMemory measures the memory of the server.
 func (b *bench) measureMemory(ctx context.Context, out io.Writer) error {
 	rss, err := b.RSS()
 	if err != nil {
 		return err
 	}
 	bytes, err := b.Gauge(ctx, "runicorn_grpc_search_bytes")
-	fmt.Fprintf(out, "  memory: %.0f bytes per run with %d metrics, by the index's own count (goal: %d); the process holds %d MB\n",
+	fmt.Fprintf(out, "  memory: %.0f bytes per run with %d metrics, as estimated by the index (goal: %d); resident memory of the process: %d MB\n",
 		bytes/float64(len(b.runs)), len(metricNames), 1024+160*len(metricNames), rss>>20)
 	return err
 }
 
-// watchGrowing asks each second while runs grow.
+// measureGrowing repeats a search each second while runs grow.
 func (b *bench) measureGrowing(ctx context.Context, out io.Writer) error {
 	grow := b.runs[len(b.runs)-*growing:]
 	if len(grow) == 0 {
@@ -234,7 +235,7 @@ func (b *bench) measureGrowing(ctx context.Context, out io.Writer) error {
 				}
 				appended += n
 			}
-			running := question() // what has ended is looked at every ten minutes
+			running := request() // ended runs are refreshed only every ten minutes
 			running.Filter = "status = RUNNING"
 			resp, err := b.Experiments.ListExperiments(ctx, running)
 			if err != nil {
@@ -256,7 +257,7 @@ func (b *bench) measureGrowing(ctx context.Context, out io.Writer) error {
 	fetched, refreshed := b.Bytes.Bytes()-before, b.totalReads(grow)-reads
 	lists = b.Proxy.Requests(http.MethodGet, "/api/runs") - lists
 	list, err := b.listSize(ctx)
-	fmt.Fprintf(out, "  %d growing runs, asked each second for %v: %d reads, %d kB from the Viewer for %d kB appended and %d lists of %d kB: %d bytes per read beyond that (goal: 2500; negative where not all was read yet)\n",
+	fmt.Fprintf(out, "  %d growing runs, a search each second for %v: %d reads, %d kB from the Viewer for %d kB appended and %d lists of %d kB: %d bytes per read beyond that (goal: 2500; negative if not all was read yet)\n",
 		len(grow), took.Round(time.Second), refreshed, fetched>>10, appended>>10, lists, list>>10, (fetched-appended-int64(lists)*list)/int64(max(refreshed, 1)))
 	if err != nil {
 		return err
@@ -266,7 +267,7 @@ func (b *bench) measureGrowing(ctx context.Context, out io.Writer) error {
 	return nil
 }
 
-// listSize is how many bytes the Viewer's list has.
+// listSize is the size of the Viewer's list, in bytes.
 func (b *bench) listSize(ctx context.Context) (int64, error) {
 	before := b.Bytes.Bytes()
 	client := &http.Client{}
@@ -275,7 +276,7 @@ func (b *bench) listSize(ctx context.Context) (int64, error) {
 	return b.Bytes.Bytes() - before, err
 }
 
-// totalReads counts the reads of files of runs.
+// totalReads is the number of requests for files of runs.
 func (b *bench) totalReads(runs []realviewer.Run) (n int) {
 	for _, run := range runs {
 		n += b.Proxy.Requests(http.MethodGet, "/api/runs/"+run.RunID+"/assets/download")
@@ -283,7 +284,7 @@ func (b *bench) totalReads(runs []realviewer.Run) (n int) {
 	return n
 }
 
-// restart measures the first complete answer of a new server on the same state.
+// measureRestart measures the first response of a new server with the same state.
 func (b *bench) measureRestart(ctx context.Context, out io.Writer) (err error) {
 	if err := b.Front.Close(); err != nil {
 		return err
@@ -297,21 +298,21 @@ func (b *bench) measureRestart(ctx context.Context, out io.Writer) (err error) {
 		return err
 	}
 	start := time.Now()
-	resp, err := b.Experiments.ListExperiments(ctx, question())
-	fmt.Fprintf(out, "  after a restart: first answer after %v, complete %t (goal: 1s); the file has %d kB\n",
+	resp, err := b.Experiments.ListExperiments(ctx, request())
+	fmt.Fprintf(out, "  after a restart: first response after %v, complete %t (goal: 1s); the file has %d kB\n",
 		time.Since(start).Round(time.Millisecond), resp.GetComplete(), info.Size()>>10)
 	return err
 }
 
-// measurePython asks the same as a Python user does today.
+// measurePython measures the same search with the Viewer's REST API from Python.
 func (b *bench) measurePython(ctx context.Context, out io.Writer) error {
-	asked, scale := len(b.runs), 1.0
-	if *askedRuns > 0 && *askedRuns < asked {
-		scale, asked = float64(asked)/float64(*askedRuns), *askedRuns
+	readRuns, scale := len(b.runs), 1.0
+	if *pythonRuns > 0 && *pythonRuns < readRuns {
+		scale, readRuns = float64(readRuns)/float64(*pythonRuns), *pythonRuns
 	}
 	start := time.Now()
 	_, theirs, err := b.Costs(func() error {
-		cmd := exec.CommandContext(ctx, "python3", "bench/search/ask.py", b.Viewer.URL(), strconv.Itoa(asked)) //nolint:gosec // arguments of ours
+		cmd := exec.CommandContext(ctx, "python3", "bench/search/rank.py", b.Viewer.URL(), strconv.Itoa(readRuns)) //nolint:gosec // constant program and own arguments
 		cmd.Stderr = os.Stderr
 		return cmd.Run()
 	})
@@ -319,7 +320,7 @@ func (b *bench) measurePython(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	took, spent := time.Since(start).Seconds()*scale, theirs.Seconds()*scale
-	fmt.Fprintf(out, "  by list and metrics_step in Python: %.1fs, CPU of the Viewer %.1fs (%d of %d runs were asked for, and the rest estimated); warm here: 1/%.0f of the time, 1/%.0f of the CPU (goal: 1/100)\n",
-		took, spent, asked, len(b.runs), took/b.warmTime.Seconds(), spent/max(b.warmed.Seconds(), 0.0001))
+	fmt.Fprintf(out, "  by list and metrics_step in Python: %.1fs, CPU of the Viewer %.1fs (estimated from %d of %d runs); warm here: 1/%.0f of the time, 1/%.0f of the CPU (goal: 1/100)\n",
+		took, spent, readRuns, len(b.runs), took/b.warmTime.Seconds(), spent/max(b.warmed.Seconds(), 0.0001))
 	return nil
 }

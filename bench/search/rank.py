@@ -1,6 +1,6 @@
-"""Ranks the runs of a Viewer by their best val/acc, as a user does without the server.
+"""Ranks the runs of a Viewer by their maximum val/acc, over the Viewer's REST API.
 
-Usage: ask.py URL [COUNT]: of that many runs, or of all.
+Usage: rank.py URL [COUNT]. COUNT limits the number of runs that are read.
 """
 
 import json
@@ -11,8 +11,8 @@ base = sys.argv[1]
 
 
 def get(path):
-    with urllib.request.urlopen(base + path) as answer:
-        return json.load(answer)
+    with urllib.request.urlopen(base + path) as response:
+        return json.load(response)
 
 
 best = []
