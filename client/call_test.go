@@ -28,7 +28,7 @@ func TestExperiments_PagesByItself(t *testing.T) {
 			t.Errorf("call %d: %v", call, req)
 		}
 		switch call {
-		case 1: // reads are tried again
+		case 1: // reads are retried
 			return nil, status.Error(codes.Unavailable, "gone")
 		case 2:
 			return &runicornapiv1.ListExperimentsResponse{Experiments: []*runicornapiv1.Experiment{{RunId: "1"}, {RunId: "2"}}, NextPageToken: "next"}, nil
