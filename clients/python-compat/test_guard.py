@@ -1,5 +1,5 @@
-"""Tokens and the guard of the HTTP side hold for the client as well. It has no
-parameter for a token; its session has headers."""
+"""Tokens and the guard of the HTTP port apply to the client as well. It has no
+parameter for a token, so the tests set the headers of its session."""
 
 import os
 
@@ -31,7 +31,7 @@ def test_without_the_token_nothing_but_health_is_answered(attempts, headers):
         with pytest.raises(requests.HTTPError, match="401"):
             client.export_experiment("any")
         assert client.health_check()["status"] == "healthy"
-    assert len(attempts) == len(calls) + 3  # with both looks at health
+    assert len(attempts) == len(calls) + 3  # the export, and the health checks of connect and health_check
 
 
 @demands

@@ -1,4 +1,4 @@
-"""Tails that resume, over a transport that breaks as it is told."""
+"""Tails that resume, over a transport with scripted failures."""
 
 import random
 
@@ -220,7 +220,7 @@ def test_a_table_that_the_server_refuses_as_arrow_is_read_as_points():
 
 
 class BlockingScript(Script, BlockingTransport):
-    """A transport over which tables are made while they come."""
+    """A transport over which tables are built while they are received."""
 
 
 @pytest.mark.parametrize("transport", [Script, BlockingScript])
@@ -248,7 +248,7 @@ def test_a_table_that_breaks_is_the_same_or_read_as_points(transport):
     table, script = read([file_part(header=header), *chunks[:breaks], UNAVAILABLE],
                          [file_part(header=header | {"offset": breaks * 1000}), *chunks[breaks:], end])
     assert table.equals(wanted) and script.requests[1].offset == breaks * 1000 and script.cancelled == 2
-    # Without an etag it begins again; points take over once rows were made.
+    # Without an etag the file is sent again from its start; after rows have been built, points are read instead.
     again = [file_part(header={}), *chunks, end]
     table, script = read([file_part(header={}), *chunks[:breaks], UNAVAILABLE], [trailer] if transport is BlockingScript else again)
     assert table.num_rows == (0 if transport is BlockingScript else 1000) and script.calls == []
