@@ -97,7 +97,7 @@ func TestError_HasWhatTheServerSays(t *testing.T) {
 			t.Errorf("error %#v", err)
 		}
 		if !HasReason(err, runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_RATE_LIMITED) || HasReason(err, runicornapiv1.ErrorReason_ERROR_REASON_UNSPECIFIED) {
-			t.Error("the reason is not told")
+			t.Error("the reason is missing")
 		}
 		details[0] = status.Error(codes.Internal, "of a proxy")
 		ctx, cancel := context.WithCancel(t.Context())

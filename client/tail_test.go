@@ -164,7 +164,7 @@ func TestTail_WaitsLongerFromFailureToFailureAndAsLongAsTheServerSays(t *testing
 		t.Errorf("after points the wait is %v", waits[11])
 	}
 	if waits[12] != time.Minute {
-		t.Errorf("the server said a minute, the wait is %v", waits[12])
+		t.Errorf("RetryInfo is a minute, the wait is %v", waits[12])
 	}
 }
 

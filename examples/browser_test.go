@@ -166,9 +166,9 @@ func (b *browser) within(limit time.Duration, condition string) {
 	b.t.Helper()
 	held := b.eval(fmt.Sprintf(`new Promise((done) => {
 		const began = performance.now();
-		const look = () => { try { return %s; } catch { return false; } };
+		const holdsNow = () => { try { return %s; } catch { return false; } };
 		const timer = setInterval(() => {
-			const holds = Boolean(look());
+			const holds = Boolean(holdsNow());
 			if (!holds && performance.now() - began < %d) return;
 			clearInterval(timer);
 			done(holds);

@@ -80,13 +80,13 @@ func tailHeld(t *testing.T, srv server, all []client, seeded *realviewer.Seeded)
 		tails = append(tails, c.start(t, proxy.server, "--cut-after", "4", "tail", run.RunID))
 	}
 	const before = 4 // rounds: by then the clients have dropped their connections and resumed
-	for round := range before + len(breaks) + 1 {
+	for round := range before + len(faults) + 1 {
 		for _, r := range tails {
 			r.record(total)
 		}
-		if i := round - before; i >= 0 && i < len(breaks) {
-			t.Log(breaks[i].name)
-			breaks[i].do(proxy)
+		if i := round - before; i >= 0 && i < len(faults) {
+			t.Log(faults[i].name)
+			faults[i].do(proxy)
 		}
 		total = log(5)
 	}
@@ -97,7 +97,7 @@ func tailHeld(t *testing.T, srv server, all []client, seeded *realviewer.Seeded)
 		r.rest()
 		r.got.compare(t, readLog(t, run.EventFile))
 	}
-	checkCuts(t, srv, len(all), 1+len(breaks))
+	checkCuts(t, srv, len(all), 1+len(faults))
 }
 
 // TestClients_WithTheDemo tails the demo's live run beyond the points that it had

@@ -96,7 +96,7 @@ func TestPage_SendsTheToken(t *testing.T) {
 	}
 	for _, want := range []string{"/v1/viewers", "/v1/experiments", "/v1/metrics:tail"} {
 		if !strings.Contains(strings.Join(b.urls, "\n"), want) {
-			t.Errorf("the page asked for nothing at %s: what it sends was not seen:\n%q", want, b.urls)
+			t.Errorf("the page sent no request to %s, or it was not recorded:\n%q", want, b.urls)
 		}
 	}
 }
@@ -207,7 +207,7 @@ func TestPage_APIWorksOffline(t *testing.T) {
 	b.until(`document.querySelectorAll("#services section:not([hidden])").length === 5`)
 	for _, url := range b.urls {
 		if !strings.HasPrefix(url, "http://"+srv.httpAddr+"/") && !strings.HasPrefix(url, "data:") {
-			t.Errorf("the page asks for %s", url)
+			t.Errorf("the page requests %s", url)
 		}
 	}
 }

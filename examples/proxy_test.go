@@ -57,9 +57,9 @@ func startProxy(t *testing.T, srv server) *proxy {
 	return p
 }
 
-// breaks are the faults between a client and a server, in the order in which tests
+// faults are the failures between a client and a server, in the order in which tests
 // inject them.
-var breaks = []struct {
+var faults = []struct {
 	name string
 	do   func(*proxy)
 }{

@@ -115,7 +115,7 @@ func (l *lab) checkExport(t *testing.T, run realviewer.Run) {
 	}
 	sum := sha256.Sum256(content)
 	if got := hex.EncodeToString(sum[:]); got != direct.SHA256 || got != broken {
-		t.Errorf("the file that was resumed has SHA-256 %s, and was said to have %s; the other one has %s", got, broken, direct.SHA256)
+		t.Errorf("the file that was resumed has SHA-256 %s, and %s was reported; the other one has %s", got, broken, direct.SHA256)
 	}
 }
 

@@ -77,8 +77,8 @@ def resumable(error):
 def delay(failures, error):
     """Grows from 0.2 s to 10 s, is jittered, and is never shorter than the server's RetryInfo."""
     info = detail(error, error_details_pb2.RetryInfo)
-    asked = info.retry_delay.ToTimedelta().total_seconds() if info else 0.0
-    return max(min(0.2 * 2 ** min(failures - 1, 6), 10.0) * random.uniform(0.5, 1.0), asked)
+    minimum = info.retry_delay.ToTimedelta().total_seconds() if info else 0.0
+    return max(min(0.2 * 2 ** min(failures - 1, 6), 10.0) * random.uniform(0.5, 1.0), minimum)
 
 
 def detail(error, kind):

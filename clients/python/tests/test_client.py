@@ -130,9 +130,9 @@ def test_experiments_become_a_table(client):
 
 
 def test_exports_and_downloads_are_saved_and_checked(client, ended, tmp_path):
-    told = []
-    saved = client.export(ended, tmp_path / "x.csv", "csv", progress=lambda done, total: told.append((done, total)))
-    assert saved.path.stat().st_size == saved.size_bytes == told[-1][0] and len(saved.sha256) == 64
+    reported = []
+    saved = client.export(ended, tmp_path / "x.csv", "csv", progress=lambda done, total: reported.append((done, total)))
+    assert saved.path.stat().st_size == saved.size_bytes == reported[-1][0] and len(saved.sha256) == 64
     named = client.export([ended], tmp_path, "json")
     assert named.path.parent == tmp_path and named.path.name.endswith(".json")
     assert not list(tmp_path.glob("*.part")) and not list(tmp_path.glob(".*"))

@@ -223,14 +223,14 @@ class Proxy:
         self.reset()
 
 
-def continuous(points, breaks, enough):
+def continuous(points, faults, enough):
     """Consumes a tail's points, and injects a fault from time to time."""
     steps = []
     for point in points:
         steps.append(point.step)
-        if breaks and point.step >= breaks[0][0]:
-            breaks.pop(0)[1]()
-        if not breaks and point.step >= enough:
+        if faults and point.step >= faults[0][0]:
+            faults.pop(0)[1]()
+        if not faults and point.step >= enough:
             break
     assert steps == list(range(1, len(steps) + 1))
 
@@ -241,8 +241,8 @@ def test_each_point_comes_once_through_a_proxy_that_resets(demo):
         with r.Client(proxy.address) as client:
             run = client.experiments(status="running").to_list()[0]
             last = client.history(run, ["train/loss"])["train/loss"].steps[-1]
-            breaks = [(last * part, proxy.reset) for part in (0.1, 0.5, 0.9, 1)] + [(last + 3, proxy.reset)]
-            continuous(client.tail(run, ["train/loss"]).points(), breaks, last + 6)
+            faults = [(last * part, proxy.reset) for part in (0.1, 0.5, 0.9, 1)] + [(last + 3, proxy.reset)]
+            continuous(client.tail(run, ["train/loss"]).points(), faults, last + 6)
             assert proxy.resets >= 3
     finally:
         proxy.close()

@@ -129,9 +129,9 @@ bool Tail::print(const TailMetricsResponse& message) {
 // RetryInfo.
 duration<double> Tail::delay(const grpc::Status& status) {
   const double grown = std::min(0.2 * std::pow(2, std::min(failures_ - 1, 6)), 10.0);
-  double asked = 0;
+  double minimum = 0;
   if (const auto info = detail<google::rpc::RetryInfo>(status)) {
-    asked = info->retry_delay().seconds() + info->retry_delay().nanos() / 1e9;
+    minimum = info->retry_delay().seconds() + info->retry_delay().nanos() / 1e9;
   }
-  return duration<double>(std::max(grown * std::uniform_real_distribution<>(0.5, 1)(random_), asked));
+  return duration<double>(std::max(grown * std::uniform_real_distribution<>(0.5, 1)(random_), minimum));
 }

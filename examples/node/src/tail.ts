@@ -69,6 +69,6 @@ function resumable(error: ConnectError): boolean {
 // never shorter than the server's RetryInfo.
 function delay(failures: number, error: ConnectError): number {
   const grown = Math.min(200 * 2 ** (failures - 1), 10_000);
-  const asked = error.findDetails(RetryInfoSchema)[0]?.retryDelay;
-  return Math.max(grown * (0.5 + Math.random() / 2), asked ? Number(asked.seconds) * 1000 + asked.nanos / 1e6 : 0);
+  const minimum = error.findDetails(RetryInfoSchema)[0]?.retryDelay;
+  return Math.max(grown * (0.5 + Math.random() / 2), minimum ? Number(minimum.seconds) * 1000 + minimum.nanos / 1e6 : 0);
 }

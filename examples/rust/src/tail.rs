@@ -116,9 +116,9 @@ fn resumable(status: &Status) -> bool {
 /// RetryInfo.
 fn delay(failures: u32, status: &Status) -> Duration {
     let grown = Duration::from_millis(200u64 << (failures - 1).min(6)).min(Duration::from_secs(10));
-    let asked = status
+    let minimum = status
         .get_details_retry_info()
         .and_then(|info| info.retry_delay)
         .unwrap_or_default();
-    grown.mul_f64(fastrand::f64() / 2.0 + 0.5).max(asked)
+    grown.mul_f64(fastrand::f64() / 2.0 + 0.5).max(minimum)
 }

@@ -187,7 +187,7 @@ def wide_columns(series: Sequence[Series], many: bool) -> list[Column]:
             while name in used:
                 name += "#"
             used.add(name)
-            parts = [_placed(next((s for s in part if (s.metric, s.kind) == (metric, kind.replace("exact", "number"))), None), kind, index)
+            parts = [_reindexed(next((s for s in part if (s.metric, s.kind) == (metric, kind.replace("exact", "number"))), None), kind, index)
                      for part, index in zip(runs.values(), indexes)]
             present = np.concatenate([p.present if p.present is not None else np.ones(len(p.values), bool) for p in parts])
             columns.append(Column(name, parts[0].values if len(parts) == 1 else np.concatenate([p.values for p in parts]), None if present.all() else present))
@@ -216,7 +216,7 @@ def _index(series: Sequence[Series]) -> Any:
     return np.unique(np.concatenate(steps))
 
 
-def _placed(series: Series | None, kind: str, index: Any) -> Column:
+def _reindexed(series: Series | None, kind: str, index: Any) -> Column:
     """Returns the values of a series at the steps of the index; the last one of each step."""
     import numpy as np
 
@@ -229,12 +229,12 @@ def _placed(series: Series | None, kind: str, index: Any) -> Column:
         values = np.array([str(series.exact[i]) if i in series.exact else None for i in range(len(series))], dtype=object)
     elif len(steps) == len(index) and np.array_equal(steps, index):
         return Column(kind, values)
-    placed, present = np.full(len(index), empty, dtype), np.zeros(len(index), bool)
+    cells, present = np.full(len(index), empty, dtype), np.zeros(len(index), bool)
     at = np.searchsorted(index, steps)
-    placed[at], present[at] = values, True  # for repeated indices numpy keeps the last value
+    cells[at], present[at] = values, True  # for repeated indices numpy keeps the last value
     if kind == "exact":
-        present = np.array([value is not None for value in placed], bool)
-    return Column(kind, placed, None if present.all() else present)
+        present = np.array([value is not None for value in cells], bool)
+    return Column(kind, cells, None if present.all() else present)
 
 
 def from_arrow(table: Any) -> list[Column]:

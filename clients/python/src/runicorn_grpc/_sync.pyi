@@ -390,7 +390,7 @@ class Client:
         >>> try:  # doctest: +SKIP
         ...     client.connect_remote("gpu-1", "me")
         ... except HostKeyError as error:
-        ...     if error.fingerprint == "SHA256:what its owner told me":
+        ...     if error.fingerprint == published_fingerprint:
         ...         client.accept_host_key(error.host_key)"""
     def host_keys(self, *, viewer: str='') -> Pages[t.HostKey]:
         """Lists the known host keys (0.6 and later).

@@ -160,7 +160,7 @@ class BlockingTransport:
         return BlockingStream(self, connection, call, self._watchdog)
 
     def renew(self, connection: _Connection) -> None:
-        """Makes the next call connect anew; calls on the old connection continue."""
+        """Makes the next call open a new connection; calls on the old one continue."""
         with self._lock:
             if self._connection is connection:
                 self._connection = None
@@ -281,7 +281,7 @@ class AsyncTransport:
         return AsyncStream(self, channel, channel.unary_stream(method.path, *_codecs(method))(request, metadata=self.settings.metadata))
 
     def renew(self, channel: Any) -> None:
-        """Makes the next call connect anew; calls on the old connection continue."""
+        """Makes the next call open a new connection; calls on the old one continue."""
         loop = asyncio.get_running_loop()
         if self._channels.get(loop, (0, None))[1] is channel:
             del self._channels[loop]

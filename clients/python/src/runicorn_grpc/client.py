@@ -528,7 +528,7 @@ class AsyncClient:
         >>> try:  # doctest: +SKIP
         ...     client.connect_remote("gpu-1", "me")
         ... except HostKeyError as error:
-        ...     if error.fingerprint == "SHA256:what its owner told me":
+        ...     if error.fingerprint == published_fingerprint:
         ...         client.accept_host_key(error.host_key)
         """
         return (await self._call("AcceptHostKey", host_key=host_key, viewer=viewer)).host_key

@@ -126,9 +126,9 @@ final class Tail {
   /** Grows from 0.2 s to 10 s, is jittered, and is never shorter than the server's RetryInfo. */
   private static long delayMillis(int failures, StatusRuntimeException error) {
     double grown = Math.min(200 * Math.pow(2, failures - 1), 10_000);
-    Duration asked = detail(error, RetryInfo.class).map(RetryInfo::getRetryDelay).orElse(Duration.getDefaultInstance());
+    Duration minimum = detail(error, RetryInfo.class).map(RetryInfo::getRetryDelay).orElse(Duration.getDefaultInstance());
     double jittered = grown * ThreadLocalRandom.current().nextDouble(0.5, 1);
-    return (long) Math.max(jittered, asked.getSeconds() * 1000 + asked.getNanos() / 1e6);
+    return (long) Math.max(jittered, minimum.getSeconds() * 1000 + minimum.getNanos() / 1e6);
   }
 
   /** Returns the error detail of a type, if the server sent one. */
