@@ -19,13 +19,13 @@ import (
 const heartbeatInterval = 15 * time.Second
 
 // Event is an event of a tail; GetEvent returns its type:
-//   - GetBatch: points of one run
-//   - GetCaughtUp: the history of the run has been sent; later points are live
-//   - GetLogReset: discard the points of the run; it is sent again from its start
-//   - GetStatusChange: the run has a new status
-//   - GetEnd: no more events of this run follow
+//   - GetBatch: points of one run.
+//   - GetCaughtUp: the history of the run has been sent; later points are live.
+//   - GetLogReset: discard the points of the run; it is sent again from its start.
+//   - GetStatusChange: the run has a new status.
+//   - GetEnd: no more events of this run follow.
 //   - GetHeartbeat: how fresh the stream is, every 15 s unless the request sets
-//     another interval
+//     another interval.
 type Event struct {
 	*runicornapiv1.TailMetricsResponse
 }

@@ -29,7 +29,7 @@ var formats = map[string]runicornapiv1.ExportFormat{
 type exportCommand struct {
 	Runs   []string `arg:"" name:"run" help:"${run}"`
 	Output string   `short:"o" required:"" placeholder:"FILE" help:"File to write, or a folder, in which the server chooses the name."`
-	Format string   `enum:"parquet,arrow,csv,jsonl,json,zip,html,md," default:"" placeholder:"FORMAT" help:"${enum} Default: the extension of FILE."`
+	Format string   `enum:"parquet,arrow,csv,jsonl,json,zip,html,md," default:"" placeholder:"FORMAT" help:"Format: parquet, arrow, csv, jsonl, json, zip, html or md. Default: the extension of FILE."`
 	Metric []string `short:"m" sep:"none" placeholder:"NAME" help:"Only this metric; may be repeated."`
 	Long   bool     `help:"Tables: one row for each point instead of one for each step."`
 }
