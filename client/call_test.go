@@ -28,7 +28,7 @@ func TestExperiments_PagesByItself(t *testing.T) {
 			t.Errorf("call %d: %v", call, req)
 		}
 		switch call {
-		case 1: // reads are tried again
+		case 1: // reads are retried
 			return nil, status.Error(codes.Unavailable, "gone")
 		case 2:
 			return &runicornapiv1.ListExperimentsResponse{Experiments: []*runicornapiv1.Experiment{{RunId: "1"}, {RunId: "2"}}, NextPageToken: "next"}, nil
@@ -97,7 +97,7 @@ func TestError_HasWhatTheServerSays(t *testing.T) {
 			t.Errorf("error %#v", err)
 		}
 		if !HasReason(err, runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_RATE_LIMITED) || HasReason(err, runicornapiv1.ErrorReason_ERROR_REASON_UNSPECIFIED) {
-			t.Error("the reason is not told")
+			t.Error("the reason is missing")
 		}
 		details[0] = status.Error(codes.Internal, "of a proxy")
 		ctx, cancel := context.WithCancel(t.Context())

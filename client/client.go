@@ -1,6 +1,6 @@
 // Package client is the Go client of runicorn-grpc servers: it lists experiments,
-// reads complete histories, follows runs over every break of a connection, and
-// saves exports.
+// reads complete histories, follows runs across connection failures, and saves
+// exports.
 //
 //	c, err := client.New("127.0.0.1:23310")
 //	if err != nil {
@@ -16,12 +16,11 @@
 //		}
 //	}
 //
-// Requests and records are the messages of the contract, package runicornapiv1;
-// every RPC that has no method of its own here is one of the service clients
-// that Client has as fields. All errors of calls are [*Error].
+// Requests and records are the messages of the contract, package runicornapiv1.
+// RPCs without a method of Client are called on the service clients, which are
+// fields of Client. Errors of the server and of the connection are [*Error].
 //
-// What only reads is tried again where a connection breaks; what changes
-// something is never sent twice.
+// Reads are retried after connection failures; changes are never sent twice.
 package client
 
 import (
@@ -46,8 +45,8 @@ const (
 	defaultRetries = 3
 )
 
-// Client is a client of one server. It is safe for concurrent use. Its calls
-// connect when they need to; Close ends them all.
+// Client is a client of one server. It is safe for concurrent use. It connects at
+// the first call; Close ends all calls.
 type Client struct {
 	ExperimentService runicornapiv1.ExperimentServiceClient
 	MetricService     runicornapiv1.MetricServiceClient
@@ -58,12 +57,12 @@ type Client struct {
 	conn *connection
 }
 
-// New returns a client of the server at address, "host:port". An empty address is
-// $RUNICORN_GRPC_ADDRESS, or DefaultAddress without it. An address that begins
-// with https:// is one with TLS.
+// New returns a client of the server at address, "host:port". If address is empty,
+// New uses $RUNICORN_GRPC_ADDRESS, or DefaultAddress if that is not set. An address
+// that begins with https:// uses TLS.
 //
-// New opens no connection: a server that does not answer is an error of the first
-// call. New fails only if the address or a dial option cannot be used.
+// New opens no connection: if the server does not answer, the first call fails. New
+// fails only if the address or a dial option is invalid.
 func New(address string, options ...Option) (*Client, error) {
 	c := &config{token: os.Getenv("RUNICORN_GRPC_TOKEN"), retries: defaultRetries}
 	for _, option := range options {
@@ -96,7 +95,7 @@ func New(address string, options ...Option) (*Client, error) {
 	}, nil
 }
 
-// Close closes the connection. Calls that have not ended fail.
+// Close closes the connection. Open calls fail.
 func (c *Client) Close() error { return c.conn.Close() }
 
 // Option is an option of New.
@@ -111,13 +110,13 @@ type config struct {
 	dial      []grpc.DialOption
 }
 
-// WithToken gives the token for servers that demand one, instead of
+// WithToken sets the token for servers that require one, instead of
 // $RUNICORN_GRPC_TOKEN.
 func WithToken(token string) Option { return func(c *config) { c.token = token } }
 
-// WithTLS turns TLS on with this configuration; nil is one that trusts what the
-// system trusts. Without this option and WithPlaintext, TLS is on for https://
-// addresses, and where a token would leave this machine.
+// WithTLS enables TLS with this configuration; nil trusts the system's certificate
+// authorities. Without this option and WithPlaintext, TLS is on for https://
+// addresses, and if a token would leave this machine.
 func WithTLS(cfg *tls.Config) Option {
 	if cfg == nil {
 		cfg = &tls.Config{MinVersion: tls.VersionTLS12}
@@ -125,8 +124,8 @@ func WithTLS(cfg *tls.Config) Option {
 	return func(c *config) { c.tls = cfg.Clone() }
 }
 
-// TrustFile returns a configuration for WithTLS that trusts the certificates of a file (PEM)
-// instead of the system's.
+// TrustFile returns a configuration for WithTLS that trusts the certificates in a PEM
+// file instead of the system's.
 func TrustFile(path string) (*tls.Config, error) {
 	pem, err := os.ReadFile(path)
 	if err != nil {
@@ -139,33 +138,33 @@ func TrustFile(path string) (*tls.Config, error) {
 	return cfg, nil
 }
 
-// WithPlaintext turns TLS off even where a token is sent over a network: anyone
-// on the way can read it.
+// WithPlaintext disables TLS even if a token is sent over a network, where others can
+// read it.
 func WithPlaintext() Option { return func(c *config) { c.plaintext = true } }
 
-// WithRetries says how often a read is tried again in a row, 3 times by default,
-// before its error is returned. Live streams are resumed without an end once
-// their first message has come; their context ends them.
+// WithRetries sets the maximum number of consecutive retries of a read, by default 3;
+// then its error is returned. Once a live stream has received its first message, it is
+// resumed without a limit, until its context ends.
 func WithRetries(retries int) Option { return func(c *config) { c.retries = max(retries, 0) } }
 
-// WithOnRetry has a function called before each wait for another attempt, for
-// logs. It may be called by several calls at once.
+// WithOnRetry sets a function that is called before the delay of each retry, for
+// logging. Concurrent calls may call it concurrently.
 func WithOnRetry(f func(Retry)) Option { return func(c *config) { c.onRetry = f } }
 
-// WithDialOptions adds options to those with which the client dials.
+// WithDialOptions adds dial options to those of the client.
 func WithDialOptions(options ...grpc.DialOption) Option {
 	return func(c *config) { c.dial = append(c.dial, options...) }
 }
 
-// Retry is an attempt that failed and will be made again.
+// Retry is a failed attempt that will be retried.
 type Retry struct {
 	Method string        // such as "TailMetrics"
-	Err    error         // why it failed
-	Wait   time.Duration // until the next attempt
-	Count  int           // attempts that have failed in a row
+	Err    error         // error of the attempt
+	Wait   time.Duration // delay until the next attempt
+	Count  int           // consecutive failed attempts
 }
 
-// parseAddress returns the target for grpc, and whether the address asks for TLS.
+// parseAddress returns the target for grpc, and whether the address requires TLS.
 func parseAddress(address string) (target string, secure bool, err error) {
 	scheme, rest, found := strings.Cut(address, "://")
 	if !found {
@@ -192,7 +191,7 @@ func parseAddress(address string) (target string, secure bool, err error) {
 	return rest, scheme == "https" || scheme == "grpcs", nil
 }
 
-// isLocal says whether only this machine can be at a target.
+// isLocal reports whether a target is always on this machine.
 func isLocal(target string) bool {
 	if strings.HasPrefix(target, "unix:") {
 		return true
@@ -205,6 +204,6 @@ func isLocal(target string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// Conn is the connection for the stubs of services that the contract does not have. Its
-// calls have the token and errors of type *Error.
+// Conn returns the connection, for stubs of services outside the contract. Its calls
+// send the token and return errors of type *Error.
 func (c *Client) Conn() grpc.ClientConnInterface { return c.conn }

@@ -26,10 +26,9 @@ const (
 	keepaliveTimeout  = 20 * time.Second
 )
 
-// connection makes the calls: with the token, with errors of type *Error, and
-// with further attempts for those that only read. It is a
-// grpc.ClientConnInterface over a connection that can be replaced by a new one,
-// which a server that hangs makes necessary.
+// connection makes the calls: it adds the token, converts errors to *Error, and
+// retries reads. It is a grpc.ClientConnInterface over a link that can be replaced,
+// because grpc keeps the connection to a server that hangs.
 type connection struct {
 	target  string
 	secure  bool
@@ -39,13 +38,13 @@ type connection struct {
 	options []grpc.DialOption
 
 	mu      sync.Mutex
-	current *link          // nil until it is needed
-	links   map[*link]bool // all that are not closed
+	current *link          // nil until the next call
+	links   map[*link]bool // those that are not closed
 	closed  bool
-	closing sync.WaitGroup // of replaced links
+	closing sync.WaitGroup // goroutines that close replaced links
 }
 
-// link is one connection of grpc. Its fields are guarded by connection.mu.
+// link is a connection of grpc with its number of open calls, guarded by connection.mu.
 type link struct {
 	conn     *grpc.ClientConn
 	calls    int
@@ -63,12 +62,12 @@ func newConnection(target string, c *config) (*connection, error) {
 	conn.options = append([]grpc.DialOption{
 		grpc.WithTransportCredentials(transport),
 		grpc.WithUserAgent("runicorn-grpc-go"),
-		grpc.WithDisableRetry(), // what may be tried again is decided here
+		grpc.WithDisableRetry(), // this package decides on retries
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessageBytes)),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: reconnect, MinConnectTimeout: 10 * time.Second}),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveInterval, Timeout: keepaliveTimeout}),
 	}, c.dial...)
-	l, err := conn.acquire() // opens no socket; finds options that contradict each other
+	l, err := conn.acquire() // opens no socket, but checks the options
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +77,7 @@ func newConnection(target string, c *config) (*connection, error) {
 
 var errClosed = errors.New("the client is closed")
 
-// acquire returns the current link. Release it when the call has ended.
+// acquire returns the current link. The caller must release it when its call has ended.
 func (c *connection) acquire() (*link, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -104,8 +103,8 @@ func (c *connection) release(l *link) {
 	c.closeUnused(l)
 }
 
-// replace makes the next call connect anew, unless that has happened since l was
-// the current link. Calls on l continue to their end.
+// replace makes the next call open a new connection, unless l has been replaced
+// already. Open calls on l continue.
 func (c *connection) replace(l *link) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -119,12 +118,12 @@ func (c *connection) replace(l *link) {
 func (c *connection) closeUnused(l *link) {
 	if l.replaced && l.calls == 0 && c.links[l] {
 		delete(c.links, l)
-		// Not here: grpc may hold locks of the call that has just ended.
+		// On another goroutine, because grpc may hold locks of the call that has just ended.
 		c.closing.Go(func() { _ = l.conn.Close() }) // fails only if it is closed already
 	}
 }
 
-// Close ends everything.
+// Close closes all links, which ends their calls.
 func (c *connection) Close() error {
 	c.mu.Lock()
 	links := c.links
@@ -138,7 +137,7 @@ func (c *connection) Close() error {
 	return err
 }
 
-// Invoke makes a call of one answer.
+// Invoke makes a unary call, and retries it if the method only reads.
 func (c *connection) Invoke(ctx context.Context, method string, request, response any, options ...grpc.CallOption) error {
 	limit := 0
 	if onlyReads(method) {
@@ -165,8 +164,8 @@ func (c *connection) invoke(ctx context.Context, method string, request, respons
 	return c.explain(ctx, l.conn.Invoke(c.withToken(ctx), method, request, response, options...))
 }
 
-// NewStream begins a streaming call. It is made once: those who read the stream
-// know where it can continue.
+// NewStream begins a streaming call. It does not retry: the reader of the stream knows
+// where to resume.
 func (c *connection) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, options ...grpc.CallOption) (grpc.ClientStream, error) {
 	l, err := c.acquire()
 	if err != nil {
@@ -189,7 +188,8 @@ func (c *connection) withToken(ctx context.Context) context.Context {
 	return metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+c.token)
 }
 
-// explain makes an *Error of what grpc returns.
+// explain converts an error of grpc to an *Error; nil and io.EOF are returned as they
+// are.
 func (c *connection) explain(ctx context.Context, err error) error {
 	if err == nil || errors.Is(err, io.EOF) {
 		return err
@@ -204,10 +204,10 @@ func (c *connection) explain(ctx context.Context, err error) error {
 	return e
 }
 
-// stream is a stream whose errors are of type *Error.
+// stream is a stream that returns errors of type *Error.
 type stream struct {
 	grpc.ClientStream
-	ctx  context.Context //nolint:containedctx // that of the call
+	ctx  context.Context //nolint:containedctx // the context of the call
 	conn *connection
 }
 
@@ -215,7 +215,8 @@ func (s *stream) SendMsg(m any) error { return s.conn.explain(s.ctx, s.ClientStr
 
 func (s *stream) RecvMsg(m any) error { return s.conn.explain(s.ctx, s.ClientStream.RecvMsg(m)) }
 
-// onlyReads says whether a method, such as "/package.Service/Method", changes nothing.
+// onlyReads reports whether a method, such as "/package.Service/Method", changes
+// nothing.
 func onlyReads(method string) bool {
 	name := strings.ReplaceAll(strings.TrimPrefix(method, "/"), "/", ".")
 	found, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(name))

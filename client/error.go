@@ -14,7 +14,7 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
-// Domain is that of the server's own errors in google.rpc.ErrorInfo.
+// Domain is the domain of the server's errors in google.rpc.ErrorInfo.
 const Domain = "runicorn-grpc"
 
 // Error is the error of a call.
@@ -23,32 +23,32 @@ const Domain = "runicorn-grpc"
 //		log.Print(e.Reason, e.Metadata["viewer"], e.RetryAfter)
 //	}
 //
-// errors.Is(err, context.Canceled) and context.DeadlineExceeded hold where the
-// caller's context has ended, and status.Code(err) is Code.
+// If the caller's context has ended, errors.Is reports context.Canceled or
+// context.DeadlineExceeded. status.Code(err) is Code.
 type Error struct {
-	// Code is the status of gRPC.
+	// Code is the gRPC status code.
 	Code codes.Code
-	// Reason is why, such as "RUN_NOT_FOUND": the name of a
-	// runicornapiv1.ErrorReason without its prefix. It is empty where the error is
-	// not the server's own but comes from what is between.
+	// Reason is the machine-readable reason, such as "RUN_NOT_FOUND": the name of a
+	// runicornapiv1.ErrorReason without its prefix. It is empty if the error is not the
+	// server's own, but that of a proxy or of the connection.
 	Reason string
-	// Message is a sentence for people.
+	// Message is for people.
 	Message string
-	// Metadata are facts by name; ErrorReason says which ones a reason has.
+	// Metadata has details by name; ErrorReason documents those of each reason.
 	Metadata map[string]string
-	// Violations are what is wrong with the request, by field.
+	// Violations describes the invalid fields of the request, by field.
 	Violations map[string]string
-	// RetryAfter is how long to wait before a further attempt; 0 if not said.
+	// RetryAfter is the minimum delay before a retry; 0 if the server gave none.
 	RetryAfter time.Duration
-	// HostKey is the key of an SSH server that is not accepted yet, ready for
-	// AcceptHostKey; with the reasons HOST_KEY_UNKNOWN and HOST_KEY_CHANGED.
+	// HostKey is the key of an SSH server that is not accepted yet, as AcceptHostKey
+	// takes it. It is set with the reasons HOST_KEY_UNKNOWN and HOST_KEY_CHANGED.
 	HostKey *runicornapiv1.HostKey
 
-	status *status.Status // as it was received; nil for errors that are found here
-	cause  error          // how the caller's context ended, if it has
+	status *status.Status // as received; nil for errors of this package
+	cause  error          // error of the caller's context, if it has ended
 }
 
-// Error is the message; without a reason the code stands before it.
+// Error returns the message, with the code in front of it if there is no reason.
 func (e *Error) Error() string {
 	if e.Reason == "" && e.status != nil && e.Code != codes.Unavailable {
 		return fmt.Sprintf("%s: %s", e.Code, e.Message)
@@ -59,7 +59,7 @@ func (e *Error) Error() string {
 // Unwrap returns the error of the caller's context, if that has ended.
 func (e *Error) Unwrap() error { return e.cause }
 
-// GRPCStatus makes the error one for package status.
+// GRPCStatus returns the status for package status.
 func (e *Error) GRPCStatus() *status.Status {
 	if e.status != nil {
 		return e.status
@@ -67,42 +67,42 @@ func (e *Error) GRPCStatus() *status.Status {
 	return status.New(e.Code, e.Message)
 }
 
-// HasReason says whether an error is the server's own, with this reason.
+// HasReason reports whether an error is the server's own and has this reason.
 func HasReason(err error, reason runicornapiv1.ErrorReason) bool {
 	e, ok := errors.AsType[*Error](err)
 	return ok && e.Reason != "" && e.Reason == strings.TrimPrefix(reason.String(), "ERROR_REASON_")
 }
 
-// IsNotFound says whether what was asked for does not exist: a run, a Viewer, an
-// artifact, an asset.
+// IsNotFound reports whether the requested resource does not exist: a run, a Viewer,
+// an artifact, an asset.
 func IsNotFound(err error) bool { return hasCode(err, codes.NotFound) }
 
-// IsInvalid says whether the request is wrong; Violations says where.
+// IsInvalid reports whether the request is invalid; Violations has the fields.
 func IsInvalid(err error) bool { return hasCode(err, codes.InvalidArgument, codes.OutOfRange) }
 
-// IsUnavailable says whether the server, or a Viewer behind it, does not answer.
+// IsUnavailable reports whether the server, or a Viewer behind it, does not answer.
 func IsUnavailable(err error) bool { return hasCode(err, codes.Unavailable) }
 
-// IsUnsupported says whether the Viewer's generation lacks what was asked for;
-// Metadata["instead"] names what serves, if anything does.
+// IsUnsupported reports whether the Viewer's generation does not support the call;
+// Metadata["instead"] names an alternative if there is one.
 func IsUnsupported(err error) bool { return hasCode(err, codes.Unimplemented) }
 
-// IsUnauthorized says whether a token or a login is missing, wrong, or allows too
-// little.
+// IsUnauthorized reports whether a token or a login is missing, invalid, or not
+// sufficient.
 func IsUnauthorized(err error) bool {
 	return hasCode(err, codes.Unauthenticated, codes.PermissionDenied)
 }
 
-// IsConflict says whether another one has changed it since: an etag is not the
-// current one.
+// IsConflict reports whether the resource has changed: the etag of the request is not
+// the current one.
 func IsConflict(err error) bool { return hasCode(err, codes.Aborted, codes.AlreadyExists) }
 
-// IsIncomplete says whether an answer was cut or is damaged. Nothing of it was
+// IsIncomplete reports whether an answer was truncated or damaged. No part of it was
 // returned.
 func IsIncomplete(err error) bool { return hasCode(err, codes.DataLoss) }
 
-// IsOutcomeUnknown says whether a change was sent and its answer never came:
-// it may have happened. See Metadata["check"] before you try again.
+// IsOutcomeUnknown reports whether a change was sent but no answer arrived, so it may
+// have been made. See Metadata["check"] before a retry.
 func IsOutcomeUnknown(err error) bool {
 	return HasReason(err, runicornapiv1.ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN)
 }
@@ -116,7 +116,7 @@ func incomplete(format string, args ...any) error {
 	return &Error{Code: codes.DataLoss, Message: fmt.Sprintf(format, args...)}
 }
 
-// fromGRPC reads the details of a status.
+// fromGRPC converts an error of grpc, including the details of its status.
 func fromGRPC(err error) *Error {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e

@@ -22,8 +22,8 @@ func connect() *client.Client {
 	return c
 }
 
-// The points of a run, as they are logged, until it ends. A token that is kept
-// with the points resumes the tail in another process.
+// Tail a run until it ends. A token that is stored with the points resumes the tail in
+// another process.
 func ExampleClient_Tail() {
 	c := connect()
 	defer c.Close()
@@ -50,7 +50,7 @@ func ExampleClient_Tail() {
 	// true
 }
 
-// All experiments that match, however many pages they are.
+// List all experiments that match, over all pages.
 func ExampleClient_Experiments() {
 	c := connect()
 	defer c.Close()
@@ -69,7 +69,7 @@ func ExampleClient_Experiments() {
 	// legacy vision/resnet  12
 }
 
-// Every point that a run has logged.
+// Read every point that a run has logged.
 func ExampleClient_History() {
 	c := connect()
 	defer c.Close()
@@ -83,7 +83,7 @@ func ExampleClient_History() {
 	// Output: 60 points, the last one at step 60
 }
 
-// A run as a file.
+// Save a run as a file.
 func ExampleClient_Export() {
 	dir, err := os.MkdirTemp("", "")
 	if err != nil {
@@ -103,7 +103,7 @@ func ExampleClient_Export() {
 	// Output: true 64
 }
 
-// What an error says to programs.
+// Read the reason and details of an error.
 func ExampleError() {
 	c := connect()
 	defer c.Close()

@@ -21,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(suite{m}) }
 
-// fake is a server whose answers a test writes.
+// fake is a server whose responses a test defines.
 type fake struct {
 	runicornapiv1.UnimplementedMetricServiceServer
 	runicornapiv1.UnimplementedExperimentServiceServer
@@ -71,7 +71,7 @@ func (f *fake) DeleteExperiments(context.Context, *runicornapiv1.DeleteExperimen
 	return nil, f.delete()
 }
 
-// withFake runs a test in front of a fake, with a clock of its own.
+// withFake runs a test with a fake server and a fake clock.
 func withFake(t *testing.T, f *fake, test func(t *testing.T, c *Client), options ...Option) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -104,7 +104,7 @@ func withFake(t *testing.T, f *fake, test func(t *testing.T, c *Client), options
 	})
 }
 
-// ours is an error with a reason, as the server's are.
+// ours returns an error with a reason, as of the server.
 func ours(code codes.Code, reason string, more ...*errdetails.RetryInfo) error {
 	st, err := status.New(code, "said").WithDetails(&errdetails.ErrorInfo{Reason: reason, Domain: Domain, Metadata: map[string]string{"viewer": "a"}})
 	for _, info := range more {
@@ -113,7 +113,7 @@ func ours(code codes.Code, reason string, more ...*errdetails.RetryInfo) error {
 	return errors.Join(err, st.Err())
 }
 
-// pointsAt is a message with points of one metric at these steps.
+// pointsAt returns a message with points of one metric at these steps.
 func pointsAt(token string, steps ...int64) *runicornapiv1.TailMetricsResponse {
 	return &runicornapiv1.TailMetricsResponse{ResumeToken: token, Viewer: "v", RunId: "r", Event: &runicornapiv1.TailMetricsResponse_Batch{Batch: batch(steps...)}}
 }

@@ -17,26 +17,26 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
-// File is a file that was saved.
+// File is a saved file.
 type File struct {
 	Path        string
 	SizeBytes   int64
 	SHA256      string // in lower-case hexadecimal
 	ContentType string
-	// Limitations are what the file lacks of the data, one sentence each.
+	// Limitations lists the data that the file does not contain, one sentence each.
 	Limitations []string
-	// MissingFiles are files that a zip lacks because the Viewer lost them.
+	// MissingFiles lists files that a zip lacks because the Viewer has lost them.
 	MissingFiles []string
 }
 
-// Progress is called as a file arrives, with its bytes so far and its size, which
-// is -1 where it is not known before its end.
+// Progress is called while a file is received, with the received bytes and the total
+// size, which is -1 if it is unknown before the end.
 type Progress func(done, total int64)
 
-// Export saves experiments as a file at path, or, where path is a folder, in it
-// under the name that the server gives the file. Until it is complete and its
-// SHA-256 is checked, the file is called path.part. A transfer that breaks continues
-// where it was, if the file allows that. progress may be nil.
+// Export saves experiments as a file at path or, if path is a folder, in it under the
+// name that the server gives. Until it is complete and its SHA-256 is checked, the file
+// is called path.part. A transfer that fails is resumed if the file has an etag, and
+// else restarted. progress may be nil.
 func (c *Client) Export(ctx context.Context, request *runicornapiv1.ExportExperimentRequest, path string, progress Progress) (*File, error) {
 	open := func(ctx context.Context, offset int64, etag string) (grpc.ServerStreamingClient[runicornapiv1.ExportExperimentResponse], error) {
 		request := proto.CloneOf(request)
@@ -46,7 +46,7 @@ func (c *Client) Export(ctx context.Context, request *runicornapiv1.ExportExperi
 	return save(ctx, c.conn, "ExportExperiment", path, progress, open)
 }
 
-// Download saves an asset of an experiment (Viewers 0.6 and later), as Export does.
+// Download saves an asset of an experiment (Viewers 0.6 and later); see Export.
 func (c *Client) Download(ctx context.Context, request *runicornapiv1.DownloadAssetRequest, path string, progress Progress) (*File, error) {
 	open := func(ctx context.Context, offset int64, etag string) (grpc.ServerStreamingClient[runicornapiv1.DownloadAssetResponse], error) {
 		request := proto.CloneOf(request)
@@ -56,7 +56,7 @@ func (c *Client) Download(ctx context.Context, request *runicornapiv1.DownloadAs
 	return save(ctx, c.conn, "DownloadAsset", path, progress, open)
 }
 
-// filePart is a message of a stream of a file's bytes.
+// filePart is a message of a stream that sends a file.
 type filePart[T any] interface {
 	*T
 	GetHeader() *runicornapiv1.FileHeader
@@ -66,7 +66,7 @@ type filePart[T any] interface {
 
 type openFile[T any] func(ctx context.Context, offset int64, etag string) (grpc.ServerStreamingClient[T], error)
 
-// save receives a file and gives it its name once it is whole.
+// save receives a file and renames it to its final name when it is complete.
 func save[T any, M filePart[T]](ctx context.Context, conn *connection, method, path string, progress Progress, open openFile[T]) (saved *File, err error) {
 	info, statErr := os.Stat(path)
 	isFolder := statErr == nil && info.IsDir()
@@ -100,7 +100,7 @@ func save[T any, M filePart[T]](ctx context.Context, conn *connection, method, p
 	}, nil
 }
 
-// fileName is the name that a server gives, without any folder.
+// fileName returns the name that a server gives without its folders, or otherwise.
 func fileName(given, otherwise string) string {
 	if name := filepath.Base(given); name != "." && name != ".." && name != string(filepath.Separator) {
 		return name
@@ -108,7 +108,7 @@ func fileName(given, otherwise string) string {
 	return otherwise
 }
 
-// transfer is a file on its way.
+// transfer is the state of a file that is being received.
 type transfer[T any, M filePart[T]] struct {
 	file     *os.File
 	open     openFile[T]
@@ -119,8 +119,8 @@ type transfer[T any, M filePart[T]] struct {
 	received int64     // bytes
 }
 
-// receive receives the file in as many calls as it takes. A call that got further
-// counts as none of those that failed.
+// receive receives the file with as many calls as necessary. A call that made progress
+// does not count as failed.
 func (t *transfer[T, M]) receive(ctx context.Context, attempts *attempts) (*runicornapiv1.FileTrailer, error) {
 	for {
 		before := t.received
@@ -128,7 +128,7 @@ func (t *transfer[T, M]) receive(ctx context.Context, attempts *attempts) (*runi
 		if err == nil {
 			return trailer, nil
 		}
-		if before > 0 && IsConflict(err) { // the file has changed since
+		if before > 0 && IsConflict(err) { // the file has changed
 			if err := errors.Join(attempts.again(ctx, err), t.restart()); err != nil {
 				return nil, err
 			}
@@ -155,7 +155,7 @@ func (t *transfer[T, M]) restart() error {
 	return errors.Join(err, t.file.Truncate(0))
 }
 
-// call receives what one call sends.
+// call makes one call and receives its part of the file.
 func (t *transfer[T, M]) call(ctx context.Context) (*runicornapiv1.FileTrailer, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -163,14 +163,14 @@ func (t *transfer[T, M]) call(ctx context.Context) (*runicornapiv1.FileTrailer, 
 	if err != nil {
 		return nil, err
 	}
-	sent := t.sum // of this call, of which the trailer speaks
+	sent := t.sum // of the bytes of this call, which the trailer covers
 	if t.received > 0 {
 		sent = sha256.New()
 	}
 	for {
 		message, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
-			return nil, incomplete("the file was cut: it has no trailer")
+			return nil, incomplete("the file is truncated: it has no trailer")
 		}
 		if err != nil {
 			return nil, err

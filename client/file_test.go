@@ -53,7 +53,7 @@ func TestExport_GoesOnWhereItBroke(t *testing.T) {
 		if want := int64(call-1) * 10; req.GetOffset() != want || (req.GetIfMatch() == "e") != (want > 0) {
 			t.Errorf("call %d: %v", call, req)
 		}
-		return sendFrom(s, "e", req.GetOffset(), call == 8) // more breaks than attempts in a row
+		return sendFrom(s, "e", req.GetOffset(), call == 8) // more failures than consecutive attempts
 	}}
 	dir := t.TempDir()
 	var last [2]int64

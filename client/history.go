@@ -14,19 +14,19 @@ import (
 // Point is one value of one metric.
 type Point struct {
 	Viewer, RunID, Metric string
-	// Kind says what the value is: NUMBER or BOOLEAN (0 and 1) in Value, TEXT in Text.
+	// Kind is the kind of the value: NUMBER or BOOLEAN (0 and 1) in Value, TEXT in Text.
 	Kind runicornapiv1.MetricKind
 	Step int64
-	// Time is when it was logged, in unix seconds, as the SDK wrote it; NaN if it
-	// is not known.
+	// Time is when the point was logged, in unix seconds, as the SDK wrote it; NaN if
+	// unknown.
 	Time  float64
 	Value float64
 	Text  string
-	// Exact are the digits of an integer that Value cannot hold, else empty.
+	// Exact has the digits of an integer that Value cannot represent, else it is empty.
 	Exact string
 }
 
-// At is Time as a time, of microseconds; zero if it is not known.
+// At returns Time as a time.Time, rounded to microseconds; zero if it is unknown.
 func (p Point) At() time.Time {
 	if math.IsNaN(p.Time) || math.Abs(p.Time) > 1e11 {
 		return time.Time{}
@@ -34,7 +34,7 @@ func (p Point) At() time.Time {
 	return time.UnixMicro(int64(math.Round(p.Time * 1e6)))
 }
 
-// points returns the points of the columns of a series.
+// points returns the points of a series of the contract.
 func points(viewer, runID string, s *runicornapiv1.MetricSeries) iter.Seq[Point] {
 	return func(yield func(Point) bool) {
 		exact := s.GetExact()
@@ -59,12 +59,12 @@ func points(viewer, runID string, s *runicornapiv1.MetricSeries) iter.Seq[Point]
 	}
 }
 
-// Series is all points of one metric of one run, for one kind of its values. Its
-// columns are those of the message, of equal length.
+// Series is all points of one metric of one run that have the same kind. Its columns
+// are those of the message, of equal length.
 type Series struct {
 	*runicornapiv1.MetricSeries
 	Viewer, RunID string
-	// Fidelity is what the points were read from, which says what is exact.
+	// Fidelity is the source of the points, which determines how exact they are.
 	Fidelity runicornapiv1.Fidelity
 }
 
@@ -73,9 +73,9 @@ func (s *Series) Points() iter.Seq[Point] { return points(s.Viewer, s.RunID, s.M
 
 // History is the points of one or several runs.
 type History struct {
-	// Series are in the order in which they first came.
+	// Series is in the order of their first points in the stream.
 	Series []*Series
-	// Trailer counts what was read, and names what was too large to be read
+	// Trailer has the counts, and lists data that was too large to read
 	// (GetLimitations).
 	Trailer *runicornapiv1.StreamTrailer
 }
@@ -90,9 +90,9 @@ func (h *History) Metric(name string) *Series {
 	return nil
 }
 
-// History reads every point that runs have logged until now, all of it into
-// memory: 24 bytes for a number. A history that breaks is read again from its
-// start; one that is not complete is an error, for which IsIncomplete holds.
+// History reads all points that runs have logged until now into memory: 24 bytes for
+// a number. If the stream breaks, the history is read again from its start. If it is
+// not complete, History returns an error, for which IsIncomplete is true.
 func (c *Client) History(ctx context.Context, request *runicornapiv1.StreamMetricsRequest) (*History, error) {
 	attempts := c.conn.attempts("StreamMetrics", c.conn.retries)
 	for {
@@ -118,9 +118,9 @@ func (c *Client) readHistory(ctx context.Context, request *runicornapiv1.StreamM
 		m, err := stream.Recv()
 		switch {
 		case errors.Is(err, io.EOF) && h.Trailer == nil:
-			return nil, incomplete("the history was cut: it has no trailer")
+			return nil, incomplete("the history is truncated: it has no trailer")
 		case errors.Is(err, io.EOF) && h.points != h.Trailer.GetPointCount():
-			return nil, incomplete("the history was cut: %d of %d points came", h.points, h.Trailer.GetPointCount())
+			return nil, incomplete("the history is truncated: received %d of %d points", h.points, h.Trailer.GetPointCount())
 		case errors.Is(err, io.EOF):
 			return &h.History, nil
 		case err != nil:
@@ -137,7 +137,7 @@ type seriesKey struct {
 	kind                  runicornapiv1.MetricKind
 }
 
-// historyReader joins the parts of a history.
+// historyReader concatenates the parts of a history.
 type historyReader struct {
 	History
 	series map[seriesKey]*Series
@@ -159,7 +159,7 @@ func (h *historyReader) add(m *runicornapiv1.StreamMetricsResponse) {
 	}
 }
 
-// appendSeries appends the columns of a later part to those before.
+// appendSeries appends the columns of a part to a series.
 func appendSeries(s, part *runicornapiv1.MetricSeries) {
 	for _, e := range part.GetExact() {
 		e.Index += uint32(len(s.GetSteps()))
@@ -170,7 +170,7 @@ func appendSeries(s, part *runicornapiv1.MetricSeries) {
 	s.Values = append(s.Values, part.GetValues()...)
 	s.Texts = append(s.Texts, part.GetTexts()...)
 	s.Positions = append(s.Positions, part.GetPositions()...)
-	if part.TotalCount != nil { // each part says it of the whole series
+	if part.TotalCount != nil { // each part has the count of the whole series
 		s.ReturnedCount, s.TotalCount = part.ReturnedCount, part.TotalCount
 	}
 	if part.IndeterminateCellCount != nil {

@@ -11,17 +11,17 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
-// pageSize is the number of experiments that are asked for at a time.
+// pageSize is the default number of experiments per page.
 const pageSize = 500
 
-// PartialError says what a list lacks; what came before it holds.
+// PartialError describes what a list lacks; the entries returned before it are valid.
 type PartialError struct {
 	Unreachable []*runicornapiv1.UnreachableViewer // Viewers that did not answer
 	NotRead     []*runicornapiv1.ExperimentResult  // experiments that could not be read
-	NotReadSum  int                                // number of all that could not be read; NotRead may name fewer
+	NotReadSum  int                                // number of experiments that could not be read; NotRead may have fewer
 }
 
-// Error names a Viewer or an experiment, and why.
+// Error names each Viewer, and one of the experiments, with the causes.
 func (e *PartialError) Error() string {
 	var parts []string
 	for _, u := range e.Unreachable {
@@ -34,12 +34,11 @@ func (e *PartialError) Error() string {
 	return "the list is incomplete: " + strings.Join(parts, "; ")
 }
 
-// Experiments lists experiments, newest first unless the request says otherwise,
-// and asks for page after page. The page size of the request is how many are
-// asked for at a time, 500 if it is 0.
+// Experiments lists experiments over all pages, newest first unless the request has
+// another order. If the page size of the request is 0, it is 500.
 //
-// An error ends the sequence. If it is a *PartialError, the list is complete but
-// for what that names.
+// An error ends the sequence. If it is a *PartialError, the list is complete except
+// for what the error names.
 func (c *Client) Experiments(ctx context.Context, request *runicornapiv1.ListExperimentsRequest) iter.Seq2[*runicornapiv1.Experiment, error] {
 	return func(yield func(*runicornapiv1.Experiment, error) bool) {
 		request := proto.CloneOf(request)
@@ -73,7 +72,7 @@ func (c *Client) Experiments(ctx context.Context, request *runicornapiv1.ListExp
 	}
 }
 
-// missing collects what pages lack; several may name the same.
+// missing collects what the pages lack, without duplicates.
 type missing struct {
 	PartialError
 	seen map[string]bool

@@ -11,20 +11,20 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Delays between attempts double from the first to the greatest one.
+// The delay before a retry doubles from firstDelay to maxDelay.
 const (
 	firstDelay = 200 * time.Millisecond
 	maxDelay   = 10 * time.Second
 )
 
-// noLimit is a limit of attempts: none.
+// noLimit is the limit of attempts that are not limited.
 const noLimit = -1
 
-// attempts counts how often a call was made, and waits in between.
+// attempts counts the failed attempts of a call, and waits between attempts.
 type attempts struct {
 	method   string // such as "TailMetrics"
-	limit    int    // further attempts in a row
-	failures int    // in a row
+	limit    int    // consecutive retries
+	failures int    // consecutive
 	onRetry  func(Retry)
 }
 
@@ -32,10 +32,10 @@ func (c *connection) attempts(method string, limit int) *attempts {
 	return &attempts{method: method[strings.LastIndex(method, "/")+1:], limit: limit, onRetry: c.onRetry}
 }
 
-// succeeded says that a call has got somewhere: the next delay is short again.
+// succeeded records that a call made progress, which resets the delay.
 func (a *attempts) succeeded() { a.failures = 0 }
 
-// wait returns after the delay that is due, or returns the error if it is final.
+// wait returns nil after the delay, or immediately returns an error that is final.
 func (a *attempts) wait(ctx context.Context, err error) error {
 	if !resumable(err) {
 		return err
@@ -43,7 +43,7 @@ func (a *attempts) wait(ctx context.Context, err error) error {
 	return a.again(ctx, err)
 }
 
-// again is wait for an error that the caller knows not to be final.
+// again is wait for an error that is never final by itself.
 func (a *attempts) again(ctx context.Context, err error) error {
 	a.failures++
 	if a.limit != noLimit && a.failures > a.limit {
@@ -63,7 +63,7 @@ func (a *attempts) again(ctx context.Context, err error) error {
 	}
 }
 
-// delay is jittered, so that many clients of one server do not come at once.
+// delay is jittered, so that many clients of one server do not retry at the same time.
 func (a *attempts) delay(err error) time.Duration {
 	base := min(firstDelay<<min(a.failures-1, 10), maxDelay)
 	delay := time.Duration(float64(base) * (0.5 + rand.Float64()/2)) //nolint:gosec // no secret
@@ -73,9 +73,9 @@ func (a *attempts) delay(err error) time.Duration {
 	return delay
 }
 
-// resumable says whether a read may be tried again and a stream resumed: the
-// server said UNAVAILABLE, or the call broke on its way. A server that is killed
-// behind a proxy is INTERNAL, UNKNOWN or CANCELLED without a reason.
+// resumable reports whether a read may be retried and a stream resumed: the status is
+// UNAVAILABLE, or the connection failed. Proxies report a killed server as INTERNAL,
+// UNKNOWN or CANCELLED without a reason.
 func resumable(err error) bool {
 	e, ok := errors.AsType[*Error](err)
 	if !ok || e.cause != nil {

@@ -19,7 +19,7 @@ var demo struct {
 	err     error
 }
 
-// startDemo starts it once, and makes it the server that New connects to.
+// startDemo starts the demo once, and sets the environment so that New connects to it.
 func startDemo() error {
 	demo.once.Do(func() {
 		demo.process, demo.err = demo.binary.Start(context.Background(), "--demo")
@@ -30,7 +30,7 @@ func startDemo() error {
 	return demo.err
 }
 
-// suite ends the demo after the tests.
+// suite stops the demo after the tests.
 type suite struct{ m *testing.M }
 
 func (s suite) Run() int {

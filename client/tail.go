@@ -15,24 +15,27 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
-// heartbeatInterval is that of servers where a request names none.
+// heartbeatInterval is the server's default.
 const heartbeatInterval = 15 * time.Second
 
-// Event is what a tail tells of a run; which one it is, GetEvent says. Besides
-// points these are: the history ends here (GetCaughtUp), what you have of the run
-// no longer holds and comes again from its start (GetLogReset), another status
-// (GetStatusChange), nothing more comes of this run (GetEnd), and every 15 s, or
-// as often as the request asks for, how fresh the stream is (GetHeartbeat).
+// Event is an event of a tail; GetEvent returns its type:
+//   - GetBatch: points of one run.
+//   - GetCaughtUp: the history of the run has been sent; later points are live.
+//   - GetLogReset: discard the points of the run; it is sent again from its start.
+//   - GetStatusChange: the run has a new status.
+//   - GetEnd: no more events of this run follow.
+//   - GetHeartbeat: how fresh the stream is, every 15 s unless the request sets
+//     another interval.
 type Event struct {
 	*runicornapiv1.TailMetricsResponse
 }
 
-// Token resumes a tail after this event: give it as ResumeToken of a request.
-// Who stores it together with the points loses none and gets none twice.
+// Token resumes a tail after this event, as ResumeToken of a request. A program that
+// stores it together with the points loses no point and gets none twice.
 func (e *Event) Token() string { return e.GetResumeToken() }
 
-// Points returns the points of the event, by series, each series in the order of
-// logging. There are none unless the event is a batch.
+// Points returns the points of a batch, by series, each series in the order of
+// logging. Other events have no points.
 func (e *Event) Points() iter.Seq[Point] {
 	return func(yield func(Point) bool) {
 		for _, s := range e.GetBatch().GetSeries() {
@@ -45,19 +48,19 @@ func (e *Event) Points() iter.Seq[Point] {
 	}
 }
 
-// Tail follows runs: all that they have logged, then what they log, until they
-// end. When the connection breaks, the server is replaced, or nothing is heard
-// for two heartbeats, it continues where it was: every point comes once. (Of
-// Viewers 0.5, changes at steps that were already sent may come again.)
+// Tail follows runs until they end: first the points that they have logged, then new
+// points. If the connection fails, the server is replaced, or no message arrives for
+// two heartbeat intervals, Tail resumes after the last event, so each point is returned
+// once. (With Viewers 0.5, changes at steps that were already sent may be repeated.)
 //
-// An error ends the sequence: that of the context; one that no further attempt
-// can change; or, until a first message has come, the server's absence. A run
-// that does not exist is NOT_FOUND after the end of all others. Each loop over
-// the sequence begins where the request says.
+// An error ends the sequence. It is the error of the context, an error that retries
+// cannot fix or, before the first message, that the server does not answer. A run that
+// does not exist is NOT_FOUND after the end of all others. Each loop over the sequence
+// starts at the position of the request.
 func (c *Client) Tail(ctx context.Context, request *runicornapiv1.TailMetricsRequest) iter.Seq2[*Event, error] {
 	open := func(ctx context.Context, token string) (grpc.ServerStreamingClient[runicornapiv1.TailMetricsResponse], error) {
-		// Runs and selections stay beside the token: proxies route by the one, and
-		// the server does not keep the other.
+		// Runs and selections are sent together with the token: proxies route by the
+		// runs, and the token does not contain the selections.
 		request := proto.CloneOf(request)
 		if token != "" {
 			request.ResumeToken, request.Start = token, runicornapiv1.TailStart_TAIL_START_UNSPECIFIED
@@ -68,17 +71,17 @@ func (c *Client) Tail(ctx context.Context, request *runicornapiv1.TailMetricsReq
 	return follow(ctx, c.conn, "TailMetrics", request.GetResumeToken(), request.GetHeartbeatInterval(), open, wrap)
 }
 
-// LogEvent is what a tail of a log tells: lines (GetBatch), or what Event tells.
+// LogEvent is an event of a tail of a log: lines (GetBatch), or an event as of Event.
 type LogEvent struct {
 	*runicornapiv1.TailLogsResponse
 }
 
-// Token resumes a tail after this event: give it as ResumeToken of a request.
+// Token resumes a tail after this event, as ResumeToken of a request.
 func (e *LogEvent) Token() string { return e.GetResumeToken() }
 
-// TailLogs follows the text that a run logs, as Tail follows its points: every
-// line comes once. A line whose GetPartial holds has no newline yet, and comes
-// again with the same offset.
+// TailLogs follows the text that a run logs, as Tail follows its points: each line is
+// returned once. A line with GetPartial has no newline yet, and is sent again with the
+// same offset.
 func (c *Client) TailLogs(ctx context.Context, request *runicornapiv1.TailLogsRequest) iter.Seq2[*LogEvent, error] {
 	open := func(ctx context.Context, token string) (grpc.ServerStreamingClient[runicornapiv1.TailLogsResponse], error) {
 		request := proto.CloneOf(request)
@@ -100,17 +103,17 @@ type tailMessage[T any] interface {
 	GetEnd() *runicornapiv1.TailEnd
 }
 
-// follower receives a live stream over as many connections as it takes.
+// follower receives a live stream over as many connections as necessary.
 type follower[T any, M tailMessage[T]] struct {
 	conn     *connection
 	open     func(ctx context.Context, token string) (grpc.ServerStreamingClient[T], error)
 	token    string
-	silence  time.Duration // after which a connection is given up
+	silence  time.Duration // maximum time without a message before the connection is replaced
 	attempts *attempts
-	missing  string // the last run of those that do not exist
+	missing  string // the last run that does not exist
 }
 
-// follow returns the messages of a live stream, each wrapped.
+// follow returns the wrapped messages of a live stream.
 func follow[T any, M tailMessage[T], E any](ctx context.Context, conn *connection, method, token string, heartbeat *durationpb.Duration,
 	open func(ctx context.Context, token string) (grpc.ServerStreamingClient[T], error), wrap func(M) E,
 ) iter.Seq2[E, error] {
@@ -119,7 +122,7 @@ func follow[T any, M tailMessage[T], E any](ctx context.Context, conn *connectio
 		interval = heartbeat.AsDuration()
 	}
 	return func(yield func(E, error) bool) {
-		// Until a first message has come, address or request may be wrong.
+		// Before the first message, retries are limited: the address or the request may be wrong.
 		f := &follower[T, M]{conn: conn, open: open, token: token, silence: 2 * interval, attempts: conn.attempts(method, conn.retries)}
 		err := f.follow(ctx, func(m M) bool { return yield(wrap(m), nil) })
 		if err != nil && !errors.Is(err, errStopped) {
@@ -129,10 +132,10 @@ func follow[T any, M tailMessage[T], E any](ctx context.Context, conn *connectio
 	}
 }
 
-// errStopped says that the caller wants no more.
+// errStopped means that the caller has left the loop.
 var errStopped = errors.New("stopped")
 
-// follow hands on the messages of all connections. It returns nil at the end of the
+// follow yields the messages of all connections. It returns nil at the end of the
 // stream.
 func (f *follower[T, M]) follow(ctx context.Context, yield func(M) bool) error {
 	for {
@@ -149,8 +152,8 @@ func (f *follower[T, M]) follow(ctx context.Context, yield func(M) bool) error {
 	}
 }
 
-// connect hands on the messages of one connection. The error is never nil; io.EOF
-// is the end of the stream.
+// connect yields the messages of one connection. The error is never nil; io.EOF is the
+// end of the stream.
 func (f *follower[T, M]) connect(ctx context.Context, yield func(M) bool) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -171,7 +174,7 @@ func (f *follower[T, M]) connect(ctx context.Context, yield func(M) bool) error 
 		watch.Stop() // the caller may take its time
 		switch {
 		case err != nil && errors.Is(context.Cause(ctx), silent):
-			// The computer slept, or the server hangs and would keep the connection.
+			// The computer slept, or the server hangs but keeps the connection.
 			f.conn.replace(used)
 			return silent
 		case err != nil:
@@ -179,7 +182,7 @@ func (f *follower[T, M]) connect(ctx context.Context, yield func(M) bool) error 
 		}
 		f.attempts.limit = noLimit
 		if count > 1 || m.GetHeartbeat() == nil {
-			f.attempts.succeeded() // one heartbeat is no progress: each connection begins with one
+			f.attempts.succeeded() // the first heartbeat is no progress: each connection begins with one
 		}
 		if m.GetEnd().GetReason() == runicornapiv1.EndReason_END_REASON_NOT_FOUND {
 			f.missing = m.GetRunId()

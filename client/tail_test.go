@@ -19,7 +19,7 @@ import (
 
 type tailServer = grpc.ServerStreamingServer[runicornapiv1.TailMetricsResponse]
 
-// collect is a user's loop: it has no handling of errors.
+// collect is the loop of a user, without error handling.
 func collect(ctx context.Context, c *Client, request *runicornapiv1.TailMetricsRequest) (steps []int64, token string, err error) {
 	for event, err := range c.Tail(ctx, request) {
 		if err != nil {
@@ -164,7 +164,7 @@ func TestTail_WaitsLongerFromFailureToFailureAndAsLongAsTheServerSays(t *testing
 		t.Errorf("after points the wait is %v", waits[11])
 	}
 	if waits[12] != time.Minute {
-		t.Errorf("the server said a minute, the wait is %v", waits[12])
+		t.Errorf("RetryInfo is a minute, the wait is %v", waits[12])
 	}
 }
 
@@ -183,7 +183,7 @@ func TestTail_ConnectsAnewAfterTwoSilentHeartbeats(t *testing.T) {
 				return err
 			}
 		}
-		<-s.Context().Done() // silent until the client gives it up
+		<-s.Context().Done() // no message until the client cancels the call
 		return nil
 	}
 	withFake(t, f, func(t *testing.T, c *Client) {
@@ -215,7 +215,7 @@ func TestTail_SlowCallersAreNotSilence(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			<-time.After(time.Hour) // of the test's own clock
+			<-time.After(time.Hour) // of the fake clock
 		}
 		if f.calls != 1 {
 			t.Errorf("%d calls", f.calls)
@@ -290,7 +290,7 @@ func TestTail_SaysThatARunDoesNotExist(t *testing.T) {
 		if !ok || !IsNotFound(err) || e.Metadata["run_id"] != "gone" || !HasReason(err, runicornapiv1.ErrorReason_ERROR_REASON_RUN_NOT_FOUND) {
 			t.Errorf("the error is %v", err)
 		}
-		wantSteps(t, steps, 1) // what other runs have comes before
+		wantSteps(t, steps, 1) // the points of the other runs precede the error
 	})
 }
 

@@ -13,21 +13,21 @@ import (
 	"time"
 )
 
-// browser is a headless Chromium with one tab. It is spoken to over two pipes,
-// by its DevTools protocol: messages of JSON, each with a NUL behind it.
+// browser is a headless Chromium with one tab, controlled with the DevTools protocol
+// over two pipes: JSON messages, each terminated by NUL.
 type browser struct {
 	t       *testing.T
 	to      *os.File
 	from    *bufio.Reader
 	calls   int
 	session string   // of the tab
-	urls    []string // all that the tab has asked for
+	urls    []string // requested by the tab
 }
 
-// timeout is how long a page may take to become as it should.
+// timeout is the maximum time until a page reaches the expected state.
 const timeout = time.Minute
 
-// openBrowser starts a browser that ends with the test.
+// openBrowser starts a browser, which is stopped at the end of the test.
 func openBrowser(t *testing.T, flags ...string) *browser {
 	t.Helper()
 	path := findBrowser(t)
@@ -83,8 +83,8 @@ func pipe(t *testing.T) (r, w *os.File) {
 	return r, w
 }
 
-// call calls a method of the protocol, and notes the requests that the tab has
-// made meanwhile.
+// call calls a method of the protocol, and records the requests that the tab makes
+// meanwhile.
 func (b *browser) call(method string, params, result any) {
 	b.t.Helper()
 	b.calls++
@@ -161,14 +161,14 @@ func (b *browser) until(condition string) {
 	b.within(timeout, condition)
 }
 
-// within waits until a condition of the page holds, for a time.
+// within waits until a condition of the page holds, at most for limit.
 func (b *browser) within(limit time.Duration, condition string) {
 	b.t.Helper()
 	held := b.eval(fmt.Sprintf(`new Promise((done) => {
 		const began = performance.now();
-		const look = () => { try { return %s; } catch { return false; } };
+		const holdsNow = () => { try { return %s; } catch { return false; } };
 		const timer = setInterval(() => {
-			const holds = Boolean(look());
+			const holds = Boolean(holdsNow());
 			if (!holds && performance.now() - began < %d) return;
 			clearInterval(timer);
 			done(holds);
@@ -179,7 +179,7 @@ func (b *browser) within(limit time.Duration, condition string) {
 	}
 }
 
-// keyCodes are the keys that tests press, with the codes that Chromium wants.
+// keyCodes maps the keys that tests press to the codes of Chromium.
 var keyCodes = map[string]int{"ArrowDown": 40, "ArrowUp": 38, "ArrowLeft": 37, "Enter": 13, "Escape": 27, "Home": 36, "/": 191, " ": 32}
 
 // press presses a key and releases it.
@@ -191,7 +191,7 @@ func (b *browser) press(key string) {
 	}
 }
 
-// enter types a text into a field, in place of what it has, and presses Enter.
+// enter replaces the content of a field by a text, and presses Enter.
 func (b *browser) enter(id, text string) {
 	b.t.Helper()
 	b.eval(fmt.Sprintf("document.getElementById(%q).select()", id))
@@ -210,14 +210,14 @@ func (b *browser) hover(id string) {
 	b.call("Input.dispatchMouseEvent", map[string]any{"type": "mouseMoved", "x": at.X, "y": at.Y}, nil)
 }
 
-// resize gives the page another size, and light or dark colours.
+// resize sets the size of the page, and its light or dark color scheme.
 func (b *browser) resize(width, height int, scheme string) {
 	b.t.Helper()
 	b.call("Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false}, nil)
 	b.call("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": scheme}}}, nil)
 }
 
-// screenshot writes what the window shows to a file.
+// screenshot writes a picture of the window to a file.
 func (b *browser) screenshot(path string) {
 	b.t.Helper()
 	var shot struct{ Data string }
@@ -231,7 +231,7 @@ func (b *browser) screenshot(path string) {
 	}
 }
 
-// wantText wants texts in what the page shows.
+// wantText waits until the page shows texts.
 func (b *browser) wantText(texts ...string) {
 	b.t.Helper()
 	shown := b.eval("document.body.innerText")

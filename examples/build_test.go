@@ -17,10 +17,10 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
-// language is a client in one language: its folder, the programs that it
-// needs, how it is built (in a copy of its folder, as its README says) and how
-// it is called (from there). One of full runs only where all are asked for: its
-// first build takes minutes.
+// language is a client in one language: its folder, the programs that it needs, the
+// commands that build it (in a copy of its folder, as in the README) and the command
+// that calls it (from there). A language with full runs only if all are requested,
+// because its first build takes minutes.
 type language struct {
 	name  string
 	full  bool
@@ -33,7 +33,7 @@ var languages = []language{
 	{name: "go", call: []string{"./example"}},
 	{
 		name: "python", needs: []string{"python3"},
-		// A venv cannot be moved into the cache, a folder of packages can.
+		// A folder of packages can be moved into the cache, a venv cannot.
 		build: [][]string{
 			{"python3", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target", "site", "-r", "requirements.txt"},
 			{"env", "PYTHONPATH=site", "python3", "generate.py"},
@@ -52,7 +52,7 @@ var languages = []language{
 	},
 	{
 		name: "rust", full: true, needs: []string{"cargo", "protoc"},
-		// The crates, in a folder beside the cached trees, are built once.
+		// The crates are built once, in a folder next to the cached trees.
 		build: [][]string{{"cargo", "install", "--quiet", "--debug", "--locked", "--jobs=2", "--no-track", "--path=.", "--root=build", "--target-dir=../../../rust-target"}},
 		call:  []string{"build/bin/example"},
 	},
@@ -63,29 +63,29 @@ var languages = []language{
 	},
 }
 
-// isWanted says whether a language is part of this run. make full sets the variable.
+// isWanted reports whether a language is part of this run. make full sets the variable.
 func (l language) isWanted() bool { return !l.full || os.Getenv("RUNICORN_EXAMPLES") == "all" }
 
-// generated are the folders in which the tools work; a fresh clone has none.
+// generated are the folders that the tools create; a fresh clone has none.
 var generated = map[string]bool{
 	".venv": true, "__pycache__": true, "build": true, "gen": true, "node_modules": true, "site": true, "stubs": true, "target": true,
 }
 
-// client is an example that was built.
+// client is a built example.
 type client struct {
 	language
 	dir string
 }
 
-// command is a call of the client.
+// command returns a call of the client.
 func (c client) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(c.call[0], append(c.call[1:len(c.call):len(c.call)], args...)...)
 	cmd.Dir = c.dir
 	return cmd
 }
 
-// clients builds all examples. One whose tools are missing is left out, loudly,
-// or fails the test, as the mode says.
+// clients builds all examples. One whose tools are missing is skipped with a notice, or
+// fails the test, depending on the mode.
 func clients(t *testing.T) []client {
 	t.Helper()
 	var all []client
@@ -105,11 +105,11 @@ func clients(t *testing.T) []client {
 	return all
 }
 
-// building is the builds that startBuilds has started; TestMain waits for them.
+// building has the builds that startBuilds has started; TestMain waits for them.
 var building sync.WaitGroup
 
-// startBuilds builds all clients side by side, once per process: registries and
-// compilers of different languages wait for different things.
+// startBuilds builds all clients concurrently, once per process: some builds wait for
+// registries while others compile.
 var startBuilds = sync.OnceValue(func() map[string]func() (string, error) {
 	builds := map[string]func() (string, error){}
 	for _, l := range languages {
@@ -118,7 +118,7 @@ var startBuilds = sync.OnceValue(func() map[string]func() (string, error) {
 		}
 		build := sync.OnceValues(l.built)
 		builds[l.name] = build
-		building.Go(func() { _, _ = build() }) // whoever needs the client gets the error
+		building.Go(func() { _, _ = build() }) // the tests that need the client get the error
 	}
 	return builds
 })
@@ -127,15 +127,15 @@ var goExample = sync.OnceValue(func() error {
 	return runIn("go", "go", "build", "-o", filepath.Join(workDir(), "example"), ".")
 })
 
-// built returns where the client lies built. What the tools of other languages
-// make is kept in the user's cache, under a hash of all that goes in: javac
-// alone takes most of a minute.
+// built returns the folder of the built client. Builds of languages other than Go are
+// cached in the user's cache under a hash of their inputs, because javac alone takes most
+// of a minute.
 func (l language) built() (string, error) {
 	if l.name == "go" {
 		return workDir(), goExample() // the build cache of Go does the same
 	}
 	if mode, err := realviewer.ModeFromEnv(); err != nil || mode == realviewer.ModeOff {
-		return "", errors.Join(realviewer.ErrOff, err) // its tools would ask their registries
+		return "", errors.Join(realviewer.ErrOff, err) // its tools would use their registries
 	}
 	for _, tool := range l.needs {
 		if _, err := exec.LookPath(tool); err != nil {
@@ -172,17 +172,17 @@ func (l language) built() (string, error) {
 			return "", err
 		}
 	}
-	// Another process may have been faster; what it made is the same.
+	// Another process may have been faster; its result is the same.
 	if err := os.Rename(tree, final); err != nil && !errors.Is(err, fs.ErrExist) {
 		return "", err
 	}
 	return filepath.Join(final, inside), nil
 }
 
-// protos are what "runicorn-grpc protos" writes.
+// protos returns the files that "runicorn-grpc protos" writes.
 const protos = "../gen/protos"
 
-// key is a hash of the sources, the protos and the tools.
+// key returns a hash of the sources, the protos and the tools.
 func (l language) key() (string, error) {
 	sum := sha256.New()
 	fmt.Fprintln(sum, l.build)
@@ -199,7 +199,7 @@ func (l language) key() (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)[:6]), nil
 }
 
-// copySources copies an example without what its tools made.
+// copySources copies an example without generated folders.
 func copySources(from, to string) error {
 	return eachSource(from, func(path string, text []byte) error {
 		target := filepath.Join(to, path)
@@ -215,7 +215,7 @@ func hashTree(sum hash.Hash, dir string) error {
 	})
 }
 
-// eachSource visits the files below a folder in order, but for generated ones.
+// eachSource visits the files below a folder in order, except generated ones.
 func eachSource(dir string, visit func(path string, text []byte) error) error {
 	return fs.WalkDir(os.DirFS(dir), ".", func(path string, entry fs.DirEntry, err error) error {
 		switch {
@@ -238,7 +238,7 @@ func eachSource(dir string, visit func(path string, text []byte) error) error {
 func runIn(dir string, args ...string) error {
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Dir = dir
-	// Tools run as they are, not with the flags of this test.
+	// The flags of this test must not affect the tools.
 	cmd.Env = append(os.Environ(), "GOFLAGS=-buildvcs=false")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: %w\n%s", strings.Join(args, " "), err, out)
@@ -246,8 +246,7 @@ func runIn(dir string, args ...string) error {
 	return nil
 }
 
-// TestREADME_HasTheCommands compares the README of each example with what the
-// tests run.
+// TestREADME_HasTheCommands checks that the README has the commands that the tests run.
 func TestREADME_HasTheCommands(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	if err != nil {

@@ -19,8 +19,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
-// TestClients_InFrontOfARealViewer follows a run that logs while all clients
-// tail it, each cut off in the middle, and reads histories and an error.
+// TestClients_InFrontOfARealViewer tails a run that logs with all clients, whose
+// connections fail in the middle, and reads histories and an error.
 func TestClients_InFrontOfARealViewer(t *testing.T) {
 	t.Parallel()
 	install := realviewer.Require(t, realviewer.V072)
@@ -55,8 +55,8 @@ func TestClients_InFrontOfARealViewer(t *testing.T) {
 }
 
 // tailHeld logs to a run while all clients tail it through a proxy. Each drops its
-// connection after its fourth message, which is behind the history; later it is
-// broken in all other ways.
+// connection after its fourth message, which follows the history; later the proxy
+// injects all other faults.
 func tailHeld(t *testing.T, srv server, all []client, seeded *realviewer.Seeded) {
 	t.Helper()
 	run := seeded.Manifest.Runs[realviewer.KeyHeld]
@@ -79,14 +79,14 @@ func tailHeld(t *testing.T, srv server, all []client, seeded *realviewer.Seeded)
 	for _, c := range all {
 		tails = append(tails, c.start(t, proxy.server, "--cut-after", "4", "tail", run.RunID))
 	}
-	const before = 4 // rounds: by then the clients have dropped their connections, and are back
-	for round := range before + len(breaks) + 1 {
+	const before = 4 // rounds: by then the clients have dropped their connections and resumed
+	for round := range before + len(faults) + 1 {
 		for _, r := range tails {
 			r.record(total)
 		}
-		if i := round - before; i >= 0 && i < len(breaks) {
-			t.Log(breaks[i].name)
-			breaks[i].do(proxy)
+		if i := round - before; i >= 0 && i < len(faults) {
+			t.Log(faults[i].name)
+			faults[i].do(proxy)
 		}
 		total = log(5)
 	}
@@ -97,11 +97,11 @@ func tailHeld(t *testing.T, srv server, all []client, seeded *realviewer.Seeded)
 		r.rest()
 		r.got.compare(t, readLog(t, run.EventFile))
 	}
-	checkCuts(t, srv, len(all), 1+len(breaks))
+	checkCuts(t, srv, len(all), 1+len(faults))
 }
 
-// TestClients_WithTheDemo is what a newcomer sees who has nothing but the
-// demo: its live run, beyond what it had logged at the start.
+// TestClients_WithTheDemo tails the demo's live run beyond the points that it had
+// logged at the start.
 func TestClients_WithTheDemo(t *testing.T) {
 	t.Parallel()
 	all := clients(t)
@@ -134,9 +134,8 @@ func TestClients_WithTheDemo(t *testing.T) {
 	}
 }
 
-// checkCuts wants a further connection of every tail for each cut, or nothing was
-// cut off. On a busy machine a client may hear nothing for too long, and there
-// are more.
+// checkCuts checks that every tail has opened a further connection for each cut. On a
+// busy machine there may be more, because a client may miss heartbeats.
 func checkCuts(t *testing.T, srv server, tails, cuts int) {
 	t.Helper()
 	text := get(t, "http://"+srv.httpAddr+"/metrics")
@@ -174,7 +173,7 @@ func checkError(t *testing.T, printed []line) {
 	}
 }
 
-// checkNotebook runs the notebook and looks whether its picture is one.
+// checkNotebook runs the notebook, and checks that its picture is valid.
 func checkNotebook(t *testing.T, c client, srv server, run string) {
 	t.Helper()
 	picture := filepath.Join(t.TempDir(), "picture.png")
@@ -202,7 +201,7 @@ func readLog(t *testing.T, path string) points {
 	return logged(log.Ended())
 }
 
-// demoRun is the live run of the demo and the Viewer that has it.
+// demoRun returns the live run of the demo and its Viewer.
 type demoRun struct{ viewer, id string }
 
 func liveRun(t *testing.T, srv server) demoRun {
@@ -227,7 +226,7 @@ func liveRun(t *testing.T, srv server) demoRun {
 	return demoRun{}
 }
 
-// file is the event file as the demo's Viewer has it now.
+// file returns the current event file of the demo's Viewer.
 func (r demoRun) file(t *testing.T) points {
 	t.Helper()
 	var detail struct {

@@ -1,11 +1,10 @@
-// Package examples holds a client in each of six languages, and the test that
-// they work: it builds each with its own tools, starts the server's binary in
-// demo mode and in front of a real Viewer, and compares the points that the
-// clients print with the event file of the run. The live page, a client in a
-// browser, is tested here as well.
+// Package examples has a client in each of six languages, and their tests: they build
+// each with its own tools, start the server's binary in demo mode and in front of a
+// real Viewer, and compare the points that the clients print with the event file of the
+// run. The live page, a client in a browser, is also tested here.
 //
-// It must not know the inside of any other package: what it runs are programs,
-// and what they have to print comes from event files.
+// It must not depend on the internals of other packages: it runs programs, and takes
+// the expected output from event files.
 package examples
 
 import (
@@ -24,7 +23,7 @@ import (
 // binary is the server.
 var binary serverproc.Binary
 
-// suite frames the tests: what they built for themselves ends with them.
+// suite removes what the tests have built.
 type suite struct{ tests *testing.M }
 
 func (s suite) Run() int {
@@ -39,7 +38,7 @@ func (s suite) Run() int {
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(suite{m}) }
 
-// workDir is where the Go example is built, once per process.
+// workDir returns the folder in which the Go example is built, one per process.
 var workDir = sync.OnceValue(func() string {
 	dir, err := os.MkdirTemp("", "runicorn-grpc-examples-")
 	if err != nil {
@@ -51,7 +50,8 @@ var workDir = sync.OnceValue(func() string {
 // server is the server's binary as a process.
 type server struct{ grpcAddr, httpAddr, log string }
 
-// startServer starts it and waits until it serves; it ends with the test.
+// startServer starts a server and waits until it serves; it is stopped at the end of
+// the test.
 func startServer(t *testing.T, args ...string) server {
 	t.Helper()
 	process, err := binary.Start(t.Context(), args...)
@@ -69,7 +69,7 @@ func startServer(t *testing.T, args ...string) server {
 	return server{process.GRPCAddr, process.HTTPAddr, process.LogPath()}
 }
 
-// giveUp ends a test for want of something that the machine lacks.
+// giveUp skips or fails a test that needs something that the machine lacks.
 func giveUp(t *testing.T, reason error) {
 	t.Helper()
 	mode, err := realviewer.ModeFromEnv()

@@ -29,7 +29,7 @@ func startViewer(t *testing.T, viewer http.Handler, addr string) (served string,
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = srv.Serve(listener) // says only that it was closed
+		_ = srv.Serve(listener) // the error is that it was closed
 	}()
 	stop = func() {
 		_ = srv.Close()
@@ -62,8 +62,8 @@ func addRun(viewer *demoviewer.Viewer, path, metric string, values ...string) {
 	})
 }
 
-// TestPage_TellsOfADeadViewerWithinSeconds kills the Viewer of the run that is
-// followed, and brings it back.
+// TestPage_TellsOfADeadViewerWithinSeconds kills the Viewer of the followed run, and
+// restarts it.
 func TestPage_TellsOfADeadViewerWithinSeconds(t *testing.T) {
 	t.Parallel()
 	lab := newViewer(t, demoviewer.Config{Live: true})
@@ -90,7 +90,7 @@ func TestPage_TellsOfADeadViewerWithinSeconds(t *testing.T) {
 	b.until(lastStep + ` > window.step`)
 }
 
-// TestPage_SaysWhyAChartIsEmpty chooses runs without points, one after the other.
+// TestPage_SaysWhyAChartIsEmpty selects runs without points, one after the other.
 func TestPage_SaysWhyAChartIsEmpty(t *testing.T) {
 	t.Parallel()
 	viewer := newViewer(t, demoviewer.Config{Empty: true})
@@ -117,8 +117,8 @@ func TestPage_SaysWhyAChartIsEmpty(t *testing.T) {
 	b.until(empty + ` === "Viewer lab does not answer. The chart comes when it does."`)
 }
 
-// TestPage_ShowsHostileNamesOnAPhone has runs and metrics whose names are HTML,
-// turn the direction of writing, or never end.
+// TestPage_ShowsHostileNamesOnAPhone has runs and metrics whose names are HTML, change
+// the direction of text, or are very long.
 func TestPage_ShowsHostileNamesOnAPhone(t *testing.T) {
 	t.Parallel()
 	const html = `<img src=x onerror=hacked=1>'"`
@@ -155,7 +155,7 @@ func (b *browser) wantNoSidewaysScrolling() {
 	}
 }
 
-// TestPage_RestsInTheBackground hides the page: it must follow and ask nothing.
+// TestPage_RestsInTheBackground hides the page, which must then send no requests.
 func TestPage_RestsInTheBackground(t *testing.T) {
 	t.Parallel()
 	b := openBrowser(t)
@@ -175,13 +175,13 @@ func TestPage_RestsInTheBackground(t *testing.T) {
 	b.until(isLive)
 }
 
-// hide makes the page believe that its tab is in the background, or again in view.
+// hide makes the page believe that its tab is in the background or, again, visible.
 func (b *browser) hide(hidden bool) {
 	b.t.Helper()
 	b.eval(fmt.Sprintf(`Object.defineProperty(document, "hidden", {value: %t, configurable: true}); document.dispatchEvent(new Event("visibilitychange")); 0`, hidden))
 }
 
-// TestPage_HoldsABoundedNumberOfPoints feeds a series more than a page holds.
+// TestPage_HoldsABoundedNumberOfPoints sends more points than a page stores.
 func TestPage_HoldsABoundedNumberOfPoints(t *testing.T) {
 	t.Parallel()
 	b := openBrowser(t)
@@ -205,7 +205,7 @@ func TestPage_HoldsABoundedNumberOfPoints(t *testing.T) {
 	}
 }
 
-// TestPage_IsAccessible has axe examine both pages, in light and dark, wide and
+// TestPage_IsAccessible checks both pages with axe, in light and dark, wide and
 // narrow.
 func TestPage_IsAccessible(t *testing.T) {
 	t.Parallel()

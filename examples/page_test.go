@@ -19,11 +19,10 @@ const (
 	row      = `[...document.querySelectorAll("#runs [role=option]")].find((one) => one.querySelector(".name").textContent === `
 )
 
-// colours are those of the first two runs of the chart, in light.
+// colours are those of the first two runs of the chart, in the light scheme.
 var colours = [][3]uint32{{0x0a, 0x66, 0xc2}, {0xc2, 0x41, 0x0c}}
 
-// TestPage_ShowsALiveRun opens the first page in a browser, as a newcomer does
-// who has started the demo.
+// TestPage_ShowsALiveRun opens the first page of the demo in a browser.
 func TestPage_ShowsALiveRun(t *testing.T) {
 	t.Parallel()
 	b := openBrowser(t)
@@ -51,7 +50,7 @@ func TestPage_ShowsALiveRun(t *testing.T) {
 	}
 }
 
-// TestPage_SendsTheToken opens it where tokens are demanded.
+// TestPage_SendsTheToken opens the page of a server that requires tokens.
 func TestPage_SendsTheToken(t *testing.T) {
 	t.Parallel()
 	const token, wrong = "canary-of-the-page-0123456789", "canary-that-is-wrong-0123456789"
@@ -97,12 +96,13 @@ func TestPage_SendsTheToken(t *testing.T) {
 	}
 	for _, want := range []string{"/v1/viewers", "/v1/experiments", "/v1/metrics:tail"} {
 		if !strings.Contains(strings.Join(b.urls, "\n"), want) {
-			t.Errorf("the page asked for nothing at %s: what it sends was not seen:\n%q", want, b.urls)
+			t.Errorf("the page sent no request to %s, or it was not recorded:\n%q", want, b.urls)
 		}
 	}
 }
 
-// wantLiveRun wants Viewers, runs, and a chart of the live run that moves.
+// wantLiveRun waits until the page has Viewers, runs, and a growing chart of the live
+// run.
 func (b *browser) wantLiveRun() {
 	b.t.Helper()
 	b.until(isLive)
@@ -113,7 +113,7 @@ func (b *browser) wantLiveRun() {
 	b.wantText("demo", "legacy", "loss", "vision/vit", "running", "finished")
 }
 
-// TestPage_ChartsSeveralRunsByKeyboard chooses runs without a mouse.
+// TestPage_ChartsSeveralRunsByKeyboard selects runs without a mouse.
 func TestPage_ChartsSeveralRunsByKeyboard(t *testing.T) {
 	t.Parallel()
 	b := openBrowser(t)
@@ -137,7 +137,7 @@ func TestPage_ChartsSeveralRunsByKeyboard(t *testing.T) {
 	b.until(`[...document.querySelectorAll("#legend .value")].every((one) => /at step \d+/.test(one.textContent))`)
 	b.until(`document.querySelectorAll("#runs [aria-selected=true]").length === 2`)
 
-	// The chart is drawn in the frame after its points have come.
+	// The chart is drawn one frame after its points have arrived.
 	b.eval(`new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))`)
 	shot := filepath.Join(t.ArtifactDir(), "two.png")
 	b.screenshot(shot)
@@ -177,11 +177,11 @@ func TestPage_FiltersRuns(t *testing.T) {
 	b.wantText(`client.experiments("status = RUNNING AND metrics.loss.last < 1e6", viewer="-")`)
 	b.enter("filter", "nothing-has-this-name")
 	b.until(`document.getElementById("runs-note").textContent === "No run matches the filter."`)
-	b.wantText("vision/vit") // what is chosen stays
+	b.wantText("vision/vit") // the selected run stays
 }
 
-// TestPage_APIWorksOffline opens the page of the API in a browser that finds
-// no name and no address but this server's, and tries a call there.
+// TestPage_APIWorksOffline opens the page of the API in a browser that can reach only
+// this server, and makes a call there.
 func TestPage_APIWorksOffline(t *testing.T) {
 	t.Parallel()
 	b := openBrowser(t, "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
@@ -192,7 +192,7 @@ func TestPage_APIWorksOffline(t *testing.T) {
 	b.eval(`window.call = document.getElementById("ViewerService_ListViewers")`)
 	b.eval(`window.call.open = true`)
 	b.eval(`[...window.call.querySelectorAll("button")].find((one) => one.textContent === "Send").click()`)
-	// The page shows the status when it comes, and the body when all of it is in.
+	// The page shows the status when it arrives, and the body when it is complete.
 	b.until(`/^200 OK[^]*"generation": "0.5"/.test(window.call.querySelector(".answer").textContent)`)
 
 	b.press("/")
@@ -207,7 +207,7 @@ func TestPage_APIWorksOffline(t *testing.T) {
 	b.until(`document.querySelectorAll("#services section:not([hidden])").length === 5`)
 	for _, url := range b.urls {
 		if !strings.HasPrefix(url, "http://"+srv.httpAddr+"/") && !strings.HasPrefix(url, "data:") {
-			t.Errorf("the page asks for %s", url)
+			t.Errorf("the page requests %s", url)
 		}
 	}
 }
@@ -221,7 +221,7 @@ func readFile(t *testing.T, path string) []byte {
 	return text
 }
 
-// pixels counts those of one colour.
+// pixels counts the pixels of one color.
 func pixels(t *testing.T, path string, colour [3]uint32) int {
 	t.Helper()
 	file, err := os.Open(path)

@@ -13,7 +13,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
-// line is a line that a client prints: a point, or another command's answer.
+// line is a line that a client prints: a point, or the output of another command.
 type line struct {
 	Metric string
 	Step   int64
@@ -28,14 +28,14 @@ type line struct {
 	Metadata             map[string]string
 }
 
-// point is a value at a step. What is not finite is a text.
+// point is a value at a step. Values that are not finite are texts.
 type point struct {
 	Step  int64
 	Value any
 }
 
-// points are those of each metric, in the order of logging. The order between
-// metrics is not promised.
+// points has the points of each metric, in the order of logging. The order between
+// metrics is not guaranteed.
 type points map[string][]point
 
 func (p points) add(l line) { p[l.Metric] = append(p[l.Metric], point{l.Step, l.Value}) }
@@ -48,7 +48,7 @@ func (p points) count() int {
 	return n
 }
 
-// logged are the points of an event file.
+// logged returns the points of an event file.
 func logged(log *realviewer.Log) points {
 	p := points{}
 	for _, l := range log.Lines {
@@ -69,7 +69,7 @@ func logged(log *realviewer.Log) points {
 	return p
 }
 
-// compare compares what a client printed with the event file.
+// compare compares the points that a client printed with the event file.
 func (p points) compare(t *testing.T, file points) {
 	t.Helper()
 	if diff := cmp.Diff(file, p); diff != "" {
@@ -77,7 +77,7 @@ func (p points) compare(t *testing.T, file points) {
 	}
 }
 
-// compareBeginning compares with a file that has grown since.
+// compareBeginning compares them with the beginning of a file that has grown since.
 func (p points) compareBeginning(t *testing.T, file points) {
 	t.Helper()
 	begin := points{}
@@ -87,7 +87,7 @@ func (p points) compareBeginning(t *testing.T, file points) {
 	p.compare(t, begin)
 }
 
-// running is a client at work. Used by one goroutine.
+// running is a running client. It is used by one goroutine.
 type running struct {
 	client
 	t      *testing.T
@@ -111,7 +111,7 @@ func (c client) start(t *testing.T, srv server, args ...string) *running {
 		t.Fatalf("%s: %v", c.name, err)
 	}
 	t.Cleanup(func() {
-		_ = r.cmd.Process.Kill() // fails when it has ended, as it should have
+		_ = r.cmd.Process.Kill() // fails if it has ended already, which is expected
 		for range r.lines {
 		}
 	})
@@ -129,7 +129,7 @@ func (c client) start(t *testing.T, srv server, args ...string) *running {
 	return r
 }
 
-// record reads points until there are so many. The test's own limit bounds it.
+// record reads points until there are total. The timeout of the test limits it.
 func (r *running) record(total int) {
 	r.t.Helper()
 	for r.got.count() < total {
@@ -144,7 +144,7 @@ func (r *running) record(total int) {
 	}
 }
 
-// rest reads what still comes, and wants a good end.
+// rest reads the remaining lines, and checks that the client succeeds.
 func (r *running) rest() []line {
 	r.t.Helper()
 	var all []line

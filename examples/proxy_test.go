@@ -13,8 +13,8 @@ import (
 	"testing"
 )
 
-// proxy stands between clients and a server and speaks HTTP/2 with both, as
-// gateways do. Each of its breaks is another error to a client.
+// proxy is an HTTP/2 reverse proxy between clients and a server. Each of its faults
+// causes another error in a client.
 type proxy struct {
 	server   server // as clients see it
 	from, to conns
@@ -44,12 +44,12 @@ func startProxy(t *testing.T, srv server) *proxy {
 	}
 	web := &http.Server{Handler: handler, Protocols: &protocols, ErrorLog: quiet}
 	var serving sync.WaitGroup
-	serving.Go(func() { _ = web.Serve(heldListener{listener, &p.from}) }) // returns when it is closed
+	serving.Go(func() { _ = web.Serve(heldListener{listener, &p.from}) }) // returns when the listener is closed
 	t.Cleanup(func() {
 		if err := web.Close(); err != nil {
 			t.Error(err)
 		}
-		p.from.reset() // those that speak HTTP/2 are not the server's any more
+		p.from.reset() // the server no longer owns those that use HTTP/2
 		p.to.reset()
 		transport.CloseIdleConnections()
 		serving.Wait()
@@ -57,9 +57,9 @@ func startProxy(t *testing.T, srv server) *proxy {
 	return p
 }
 
-// breaks are what may happen between a client and a server, in the order in
-// which tests do it.
-var breaks = []struct {
+// faults are the failures between a client and a server, in the order in which tests
+// inject them.
+var faults = []struct {
 	name string
 	do   func(*proxy)
 }{
@@ -68,7 +68,7 @@ var breaks = []struct {
 	{"nothing comes any more", func(p *proxy) { p.from.freeze() }},
 }
 
-// conns are connections that can be broken.
+// conns is a set of connections that can be reset or frozen.
 type conns struct {
 	mu   sync.Mutex
 	held []*conn
@@ -102,7 +102,7 @@ func (c *conns) reset() {
 	}
 }
 
-// freeze lets nothing through on the connections that there are.
+// freeze stops all data on the existing connections.
 func (c *conns) freeze() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

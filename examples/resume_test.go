@@ -19,13 +19,13 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
-const asked = 1500 * time.Millisecond // what the server asks to wait
+const retryDelay = 1500 * time.Millisecond // the RetryInfo of the server
 
-// ends are how the calls for a run end, one after the other, by the end of its
-// name. The last one is what a client has to stop at.
+// ends lists how the calls for a run end, in order, by the suffix of its name. The
+// client must stop at the last one.
 var ends = map[string][]error{
 	"resumes": {
-		failure(codes.Unavailable, &errdetails.RetryInfo{RetryDelay: durationpb.New(asked)}),
+		failure(codes.Unavailable, &errdetails.RetryInfo{RetryDelay: durationpb.New(retryDelay)}),
 		failure(codes.Internal),
 		failure(codes.Unknown),
 		failure(codes.Canceled),
@@ -59,7 +59,7 @@ type call struct {
 
 func (s *scripted) TailMetrics(r *runicornapiv1.TailMetricsRequest, stream grpc.ServerStreamingServer[runicornapiv1.TailMetricsResponse]) error {
 	if len(r.GetRunIds()) != 1 {
-		return status.Errorf(codes.InvalidArgument, "run_ids %q beside token %q", r.GetRunIds(), r.GetResumeToken())
+		return status.Errorf(codes.InvalidArgument, "run_ids %q with token %q", r.GetRunIds(), r.GetResumeToken())
 	}
 	run := r.GetRunIds()[0]
 	s.mu.Lock()
@@ -84,8 +84,8 @@ func (s *scripted) TailMetrics(r *runicornapiv1.TailMetricsRequest, stream grpc.
 	return ends[script][n]
 }
 
-// TestClients_FollowTheRule lets the calls of all clients end in every way: they
-// resume where they may, not before the server wants them back, and nowhere else.
+// TestClients_FollowTheRule ends the calls of all clients in every way, and checks that
+// they resume only after errors that allow it, and not before the delay of RetryInfo.
 func TestClients_FollowTheRule(t *testing.T) {
 	t.Parallel()
 	all := clients(t)
@@ -97,7 +97,7 @@ func TestClients_FollowTheRule(t *testing.T) {
 	grpcServer := grpc.NewServer()
 	runicornapiv1.RegisterMetricServiceServer(grpcServer, service)
 	var serving sync.WaitGroup
-	serving.Go(func() { _ = grpcServer.Serve(listener) }) // returns when it is stopped
+	serving.Go(func() { _ = grpcServer.Serve(listener) }) // returns when the server is stopped
 	t.Cleanup(func() { grpcServer.Stop(); serving.Wait() })
 	srv := server{grpcAddr: listener.Addr().String()}
 
@@ -125,8 +125,8 @@ func TestClients_FollowTheRule(t *testing.T) {
 			if len(got) != len(ends["resumes"]) {
 				t.Fatalf("%d calls, want %d", len(got), len(ends["resumes"]))
 			}
-			if waited := got[1].at.Sub(got[0].at); waited < asked {
-				t.Errorf("it came back after %s, the server asked for %s", waited, asked)
+			if waited := got[1].at.Sub(got[0].at); waited < retryDelay {
+				t.Errorf("it resumed after %s, before the delay of %s", waited, retryDelay)
 			}
 			var tokens []string
 			want := points{}

@@ -1,5 +1,5 @@
-"""Prints the first live point of the demo: first_point.py COMMAND. COMMAND is
-runicorn-grpc as pip has installed it."""
+"""Prints the first live point of the demo: first_point.py COMMAND. COMMAND is the
+runicorn-grpc that pip installed."""
 
 import subprocess
 import sys

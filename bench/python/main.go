@@ -1,13 +1,13 @@
-// Command python measures the Python client: the time of a history of a million
-// rows and six metrics into pandas, by the package, by raw stubs and as Arrow
-// over REST, in turn in one run; and the time from `pip install` of both wheels
-// into a fresh environment to the first live point of the demo. Run it from the
-// root of the repository:
+// Command python measures the Python client: the time to read a history of a million
+// rows and six metrics into pandas, with the package, with raw stubs, as Arrow over
+// REST and over Arrow Flight, in alternating rounds of one run; and the time from
+// `pip install` of both wheels into a fresh environment to the first live point of
+// the demo. Run it from the root of the repository:
 //
 //	go run ./bench/python [install | history]
 //
-// It installs the Viewers and packages by itself (Python 3 and PyPI are needed)
-// and takes a few minutes on two cores.
+// It installs the Viewers and packages (Python 3 and PyPI are needed), and takes a few
+// minutes on two cores.
 package main
 
 import (
@@ -132,7 +132,7 @@ func firstPoint(ctx context.Context, out io.Writer, bed *rig.Bed) error {
 	return nil
 }
 
-// environment makes a virtual environment and returns its Python.
+// environment creates a virtual environment and returns its Python.
 func environment(ctx context.Context, dir string, packages ...string) (string, error) {
 	python := filepath.Join(dir, "bin", "python")
 	install := append([]string{"-m", "pip", "install", "-q", "--disable-pip-version-check"}, packages...)

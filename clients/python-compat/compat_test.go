@@ -1,7 +1,7 @@
-// Package pythoncompat runs the documented Python client, as PyPI has it,
+// Package pythoncompat runs the documented Python client, as released on PyPI,
 // against the server's binary: in front of real Viewers of all three
-// generations, and in demo mode. The tests themselves are the pytest files
-// beside this one; what they find is the table of README.md.
+// generations, and in demo mode. The tests themselves are the pytest files in
+// this folder; their results are the table in README.md.
 package pythoncompat
 
 import (
@@ -30,12 +30,12 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the table in README.md")
 
-// began is before any run of the tests.
+// began is the creation time of seeded runs, before those that tests log.
 var began = time.Now().Add(-24 * time.Hour).Truncate(time.Second)
 
-// lab holds the real Viewers. Its runs are those of every lab, two of equal
-// length, which the client's helper can compare, and one whose metrics fit into
-// no message of 3 MiB.
+// lab has the real Viewers. In addition to the runs of every lab it has two of
+// equal length, which the client's helper can compare, and one whose metrics
+// exceed a message of 3 MiB.
 var lab = realviewer.NewLab(map[string]realviewer.RunSpec{
 	"twin_a": {Project: "twins", Name: "a", Created: began, Lines: realviewer.Curve(began, 40, "loss", "accuracy")},
 	"twin_b": {Project: "twins", Name: "b", Created: began, Lines: realviewer.Curve(began, 40, "loss", "accuracy")},
@@ -45,7 +45,7 @@ var lab = realviewer.NewLab(map[string]realviewer.RunSpec{
 // binary is the server.
 var binary serverproc.Binary
 
-// suite frames the tests: the server's binary ends with them.
+// suite removes the server's binary after the tests.
 type suite struct{ tests interface{ Run() int } }
 
 func (s suite) Run() int {
@@ -62,13 +62,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(lab.Around(suite{tests: m}))
 // generations are the columns of the table.
 var generations = []string{"0.5.3", "0.6.0", "0.7.2", "demo"}
 
-// TestTheDocumentedClientWorks runs all of it and compares the table.
+// TestTheDocumentedClientWorks runs all tests and compares the table.
 func TestTheDocumentedClientWorks(t *testing.T) {
 	python := venv(t)
 	reports := make(map[string]map[string]string)
 	dir := t.TempDir()
-	// All at once whatever -parallel says: most of the time goes by in Viewers
-	// that wait for SSH servers.
+	// All run concurrently, independent of -parallel, because Viewers mostly wait
+	// for SSH servers.
 	var running sync.WaitGroup
 	for _, generation := range generations {
 		report := filepath.Join(dir, generation+".json")
@@ -86,8 +86,8 @@ func TestTheDocumentedClientWorks(t *testing.T) {
 	compareTable(t, tableOf(reports))
 }
 
-// startForGeneration starts what the client is pointed at, and returns the environment
-// that says where it is.
+// startForGeneration starts the servers of a generation, and returns the environment
+// for conftest.py.
 func startForGeneration(t *testing.T, generation string) []string {
 	t.Helper()
 	if generation == "demo" {
@@ -120,8 +120,8 @@ func startForGeneration(t *testing.T, generation string) []string {
 	return append(env, "RUNICORN_COMPAT_URL="+url, "RUNICORN_COMPAT_RUNS="+path)
 }
 
-// demanding starts one more server, which demands a token, and returns the
-// environment that says where it is.
+// demanding starts one more server, which requires a token, and returns the
+// environment for conftest.py.
 func demanding(t *testing.T, viewer string) []string {
 	t.Helper()
 	const token = "canary-of-the-reader-0123456789"
@@ -133,8 +133,8 @@ func demanding(t *testing.T, viewer string) []string {
 	return []string{"RUNICORN_COMPAT_DEMANDING_URL=" + url, "RUNICORN_COMPAT_TOKEN=" + token}
 }
 
-// startServer starts the binary and returns the URL of its HTTP side. It ends
-// with the test, and has to end well.
+// startServer starts the binary and returns the URL of its HTTP port. It is stopped
+// at the end of the test, and must exit without an error.
 func startServer(t *testing.T, args ...string) string {
 	t.Helper()
 	process, err := binary.Start(t.Context(), args...)
@@ -152,9 +152,8 @@ func startServer(t *testing.T, args ...string) string {
 	return "http://" + process.HTTPAddr
 }
 
-// sshServer starts the machine that a Viewer can reach over SSH, with that
-// Viewer's release on it, and returns the environment that says where it is;
-// nothing where there is no sshd.
+// sshServer starts an SSH server with a Viewer's release installed, and returns the
+// environment for conftest.py; nil if there is no sshd.
 func sshServer(t *testing.T, seeded *realviewer.Seeded) []string {
 	t.Helper()
 	there := false
@@ -210,7 +209,7 @@ func readReport(t *testing.T, path string) map[string]string {
 	return report
 }
 
-// tableOf makes the table, method by generation.
+// tableOf returns the table, method by generation.
 func tableOf(reports map[string]map[string]string) string {
 	methods := map[string]bool{}
 	for _, report := range reports {
@@ -236,8 +235,8 @@ func tableOf(reports map[string]map[string]string) string {
 
 var tableInREADME = regexp.MustCompile(`(?ms)^\| method \|.*?\n(?:\|[^\n]*\n)+`)
 
-// compareTable prints the table, and compares it with the one of README.md
-// where all generations were there to be asked.
+// compareTable prints the table, and compares it with the one in README.md if all
+// generations were tested.
 func compareTable(t *testing.T, table string) {
 	t.Helper()
 	t.Logf("the documented client:\n%s", table)
@@ -259,8 +258,8 @@ func compareTable(t *testing.T, table string) {
 	}
 }
 
-// venv makes the client's environment, kept between runs, and returns its
-// Python.
+// venv creates the client's environment, which is cached between runs, and returns
+// its Python.
 func venv(t *testing.T) string {
 	t.Helper()
 	cache, err := os.UserCacheDir()
@@ -285,7 +284,7 @@ func venv(t *testing.T) string {
 			t.Fatalf("%s: %v\n%s", strings.Join(args, " "), err, out)
 		}
 	}
-	if err := os.WriteFile(list, want, 0o600); err != nil { // last: an environment cut off is made again
+	if err := os.WriteFile(list, want, 0o600); err != nil { // written last: an incomplete environment is created again
 		t.Fatal(err)
 	}
 	return python

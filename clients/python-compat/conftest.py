@@ -1,11 +1,11 @@
 """What the tests share: the server's URL, the seeded runs, a count of HTTP
 attempts, and the report from which compat_test.go makes the table of README.md.
 
-The environment says where to go:
+Environment variables:
   RUNICORN_COMPAT_URL         the server's HTTP address
   RUNICORN_COMPAT_GENERATION  0.5.3, 0.6.0, 0.7.2, or demo
   RUNICORN_COMPAT_RUNS        a JSON file of the seeded runs by key (not in demo)
-  RUNICORN_COMPAT_REPORT      where the report goes
+  RUNICORN_COMPAT_REPORT      the file to write the report to
 """
 
 import collections
@@ -43,7 +43,7 @@ def client():
 
 @pytest.fixture(scope="session")
 def runs():
-    """The ids of the seeded runs by key; in demo, of the few that tests need."""
+    """The ids of the seeded runs by key; in demo, of those that the tests need."""
     if not DEMO:
         seeded = json.loads(pathlib.Path(os.environ["RUNICORN_COMPAT_RUNS"]).read_text())
         return {key: run["run_id"] for key, run in seeded.items()}
@@ -59,7 +59,7 @@ def runs():
 
 @pytest.fixture
 def attempts(monkeypatch):
-    """Counts the requests that really go out, repetitions included."""
+    """Counts the requests that are sent, including retries."""
     sent = []
     make = urllib3.connectionpool.HTTPConnectionPool._make_request
 
@@ -71,7 +71,7 @@ def attempts(monkeypatch):
     return sent
 
 
-# The report: what became of each method, by the marks of its tests.
+# The report: the outcome of each method, by the marks of its tests.
 
 outcomes = collections.defaultdict(list)
 notes = collections.defaultdict(set)
@@ -79,7 +79,7 @@ notes = collections.defaultdict(set)
 
 @pytest.fixture
 def note(request):
-    """Says what the method's cell in the table is, where it is not "yes"."""
+    """Sets the method's cell in the table if it is not "yes"."""
 
     def write(text):
         for mark in request.node.iter_markers("covers"):

@@ -1,5 +1,5 @@
-"""Every method of client.artifacts, with and without artifacts on the other
-side."""
+"""Every method of client.artifacts, with Viewers that have artifacts and with
+Viewers that do not."""
 
 import pytest
 

@@ -222,7 +222,7 @@ def test_an_export_in_csv_has_a_row_for_each_step(client, runs):
 
 @covers("RunicornClient.export_experiment")
 def test_a_failed_export_is_an_error_of_requests(client, attempts):
-    # This method alone does not make exceptions of the documented hierarchy.
+    # Only this method does not raise exceptions of the documented hierarchy.
     for arguments, status in (((UNKNOWN,), 404), ((UNKNOWN, "xls"), 400)):
         with pytest.raises(requests.HTTPError) as failure:
             client.export_experiment(*arguments)

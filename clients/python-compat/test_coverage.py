@@ -1,4 +1,4 @@
-"""No method of the client is left out."""
+"""The tests cover every method of the client."""
 
 import inspect
 

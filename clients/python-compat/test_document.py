@@ -1,5 +1,5 @@
-"""What the code blocks of the client's documentation do, in their order. Only
-the address and the ids are other ones."""
+"""The code blocks of the client's documentation, in their order. Only the address
+and the ids differ."""
 
 import pathlib
 

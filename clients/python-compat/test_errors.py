@@ -1,7 +1,7 @@
-"""Each exception that the client can raise, and how often it tries.
+"""Each exception that the client can raise, and its number of attempts.
 
-AuthenticationError is not among them: the client has the class, and no line
-that raises it. A refused token or login is its ConnectionError."""
+AuthenticationError is not among them: the client defines the class but never
+raises it. For a refused token or login it raises ConnectionError."""
 
 import http.server
 import inspect
@@ -17,7 +17,7 @@ from conftest import DEMO
 
 UNKNOWN = "20200101_000000_abcdef"
 
-# The real servers have two Viewers more, reached by resource names.
+# The real servers have two more Viewers, which resource names select.
 with_faults = pytest.mark.skipif(DEMO, reason="the demo's Viewers do not fail")
 GONE = f"viewers/gone/experiments/{UNKNOWN}"  # nothing listens at its port
 FAILING = f"viewers/failing/experiments/{UNKNOWN}"  # answers 500
@@ -65,7 +65,7 @@ def test_a_viewer_that_fails_is_a_server_error_at_once(client, attempts):
 
 
 class Answers(http.server.BaseHTTPRequestHandler):
-    """Answers with the status in the path, but for health."""
+    """Responds with the status in the path, except for the health route."""
 
     protocol_version = "HTTP/1.1"
 
@@ -109,8 +109,8 @@ def answering():
     ],
 )
 def test_what_the_client_does_with_each_status(answering, attempts, verb, status, error, tries):
-    """Why the server answers 424 and 520: the last four rows are sent four
-    times, POST too, and then called ConnectionError."""
+    """The reason why the server responds with 424 and 520: the client sends the
+    last four rows four times, including POST, and then raises ConnectionError."""
     with pytest.raises(error):
         getattr(answering, verb)(f"/api/{status}")
     assert len(attempts) == tries

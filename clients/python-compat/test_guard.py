@@ -1,5 +1,5 @@
-"""Tokens and the guard of the HTTP side hold for the client as well. It has no
-parameter for a token; its session has headers."""
+"""Tokens and the guard of the HTTP port apply to the client as well. It has no
+parameter for a token, so the tests set the headers of its session."""
 
 import os
 
@@ -13,10 +13,10 @@ from conftest import URL
 
 DEMANDING = os.environ.get("RUNICORN_COMPAT_DEMANDING_URL")
 TOKEN = os.environ.get("RUNICORN_COMPAT_TOKEN", "")
-demands = pytest.mark.skipif(not DEMANDING, reason="no server that demands a token")
+needs_token_server = pytest.mark.skipif(not DEMANDING, reason="no server that requires a token")
 
 
-@demands
+@needs_token_server
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer canary-that-is-wrong-0123456789"}, {"Authorization": f"Basic {TOKEN}"}])
 def test_without_the_token_nothing_but_health_is_answered(attempts, headers):
     with api.connect(DEMANDING) as client:
@@ -31,10 +31,10 @@ def test_without_the_token_nothing_but_health_is_answered(attempts, headers):
         with pytest.raises(requests.HTTPError, match="401"):
             client.export_experiment("any")
         assert client.health_check()["status"] == "healthy"
-    assert len(attempts) == len(calls) + 3  # with both looks at health
+    assert len(attempts) == len(calls) + 3  # the export, and the health checks of connect and health_check
 
 
-@demands
+@needs_token_server
 def test_with_the_token_a_reader_reads_and_changes_nothing(attempts):
     with api.connect(DEMANDING) as client:
         client.session.headers["Authorization"] = f"Bearer {TOKEN}"

@@ -1,5 +1,5 @@
-"""Every method of client.remote where there is nothing to connect to; what a
-real SSH server gives is in test_remote_ssh.py."""
+"""Every method of client.remote without an SSH server; test_remote_ssh.py has the
+tests with a real one."""
 
 import socket
 import threading
@@ -59,8 +59,8 @@ def test_a_key_file_on_the_viewers_machine_needs_the_operators_leave(client, att
 @covers("RemoteAPI.connect")
 @needs_real
 def test_a_silent_server_is_tried_once_however_short_the_clients_patience(url, attempts):
-    """Viewers wait 15 to 30 s for it. A client that heard nothing for its
-    timeout would send the login again, three times."""
+    """Viewers wait 15 to 30 s for it. A client that received nothing within its
+    timeout would send the login again three times."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
@@ -85,7 +85,7 @@ def test_a_silent_server_is_tried_once_however_short_the_clients_patience(url, a
             for peer in peers:
                 peer.close()
     assert attempts.count("POST /api/remote/connect") == 1
-    if GENERATION != "0.7.2":  # which asks for the host key in a connection of its own
+    if GENERATION != "0.7.2":  # 0.7.2 requests the host key over a separate connection
         assert len(peers) == 1
 
 
@@ -138,7 +138,7 @@ def test_an_unknown_session_is_not_found(client, attempts, note):
 def test_remote_files_need_a_connection(client, note, call):
     with pytest.raises(NotFoundError):
         getattr(client.remote, call)("no-such-host", "/tmp")
-    # An id is for the Viewer to judge; 0.7 has no such routes any more.
+    # The Viewer checks the id; 0.7 no longer has these routes.
     if HAS_REMOTE_FILES:
         with pytest.raises(NotFoundError):
             getattr(client.remote, call)("u@no-such-host:22", "/tmp")

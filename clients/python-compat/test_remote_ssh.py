@@ -1,5 +1,4 @@
-"""client.remote with a real SSH server on the other side, and a Viewer started
-there."""
+"""client.remote with a real SSH server, and a Viewer started on it."""
 
 import json
 import os
@@ -27,15 +26,15 @@ def login(**others):
 
 @pytest.fixture
 def patient(url):
-    """A client whose timeout is much shorter than a remote Viewer's start."""
+    """A client whose timeout is much shorter than the start of a remote Viewer."""
     with api.connect(url, timeout=3) as c:
         yield c
 
 
 def ports():
-    """Two free ports. Viewers take the first free one from 8080 on, and those of
-    the other generations, whose machines are this one too, do so at the same
-    time: two would get the same, and one the other's Viewer."""
+    """Two free ports. By default Viewers choose the first free port from 8080 on.
+    Those of the other generations do so at the same time on this machine, so two
+    could choose the same port, and a test could reach the wrong Viewer."""
     with socket.socket() as a, socket.socket() as b:
         a.bind((HOST, 0))
         b.bind((HOST, 0))

@@ -1,6 +1,6 @@
-"""Every function of runicorn.api.utils. They make columns of series, so the
-series must be of equal length: that is the client's own limit, and README.md
-says what to do about it."""
+"""Every function of runicorn.api.utils. They use series as columns, so the series
+must be of equal length. This is a limit of the client; README.md has
+alternatives."""
 
 import pandas as pd
 import pytest
@@ -27,7 +27,7 @@ def test_series_of_unequal_length_are_the_clients_limit(client, runs):
     metrics = client.get_metrics(runs["sparse"])
     with pytest.raises(ValueError, match="same length"):
         utils.metrics_to_dataframe(metrics)
-    for name in metrics["metrics"]:  # one at a time they are fine
+    for name in metrics["metrics"]:  # one at a time works
         one = utils.metrics_to_dataframe(client.get_metrics(runs["sparse"], metric_names=[name]))
         assert list(one.columns) == ["step", name] and len(one) == len(metrics["metrics"][name])
 

@@ -1,5 +1,5 @@
-"""Puts the server's binary into the wheel, and the platform into its tags. What
-to build for is in RUNICORN_GRPC_PLATFORM (see build.py), else it is this machine."""
+"""Adds the server's binary to the wheel, and its platform to the tags. The platform
+is RUNICORN_GRPC_PLATFORM (see build.py), by default that of this machine."""
 
 import os
 import pathlib
@@ -7,7 +7,7 @@ import subprocess
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-# A static binary runs on every Linux of its kernel's age, with glibc and musl.
+# The binary is static, so it runs with glibc and with musl.
 # Go 1.25 and later need macOS 12.
 TAGS = {
     "linux/amd64": "manylinux_2_17_x86_64.manylinux2014_x86_64.musllinux_1_1_x86_64",

@@ -1,6 +1,5 @@
-// Package pythonserver tests the wheels that carry the server's binary: their
-// tags, what is in them, and that pip installs a command that serves and leaves
-// nothing behind.
+// Package pythonserver tests the wheels with the server's binary: their tags, their
+// content, and that pip installs a working command and removes it completely.
 package pythonserver
 
 import (
@@ -87,7 +86,7 @@ func sameTags(path, want string) bool {
 	return slices.Equal(have, wanted)
 }
 
-// checkWheel looks at the binary in a wheel.
+// checkWheel checks the binary in a wheel.
 func checkWheel(t *testing.T, path, platform string) {
 	t.Helper()
 	wheel, err := zip.OpenReader(path)
@@ -120,7 +119,7 @@ func checkWheel(t *testing.T, path, platform string) {
 	}
 }
 
-// platformOf says what a binary runs on.
+// platformOf returns the platform of a binary.
 func platformOf(content []byte) string {
 	r := bytes.NewReader(content)
 	if f, err := elf.NewFile(r); err == nil {
@@ -157,7 +156,7 @@ func checkInstall(t *testing.T, wheel string) {
 
 var banner = regexp.MustCompile(`^HTTP +http://`)
 
-// checkServes starts the demo and ends it as an operator does.
+// checkServes starts the demo, and stops it with a signal.
 func checkServes(t *testing.T, name string, args ...string) {
 	t.Helper()
 	cmd := command(t, name, append(args, "--demo", "--grpc-addr=127.0.0.1:0", "--http-addr=127.0.0.1:0")...)
@@ -180,7 +179,7 @@ func checkServes(t *testing.T, name string, args ...string) {
 	}
 }
 
-// files are the files below a folder, but for what Python compiles.
+// files returns the files below a folder, except compiled Python files.
 func files(t *testing.T, dir string) []string {
 	t.Helper()
 	var paths []string
@@ -196,7 +195,7 @@ func files(t *testing.T, dir string) []string {
 	return paths
 }
 
-// tools makes the environment that builds wheels, kept between runs.
+// tools creates the environment that builds wheels, which is cached between runs.
 func tools(t *testing.T) string {
 	t.Helper()
 	system := realviewer.Require(t, realviewer.V072).Python
@@ -211,7 +210,7 @@ func tools(t *testing.T) string {
 	}
 	must(t, system, "-m", "venv", "--clear", dir)
 	must(t, python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "hatchling==1.33.0")
-	if err := os.WriteFile(complete, nil, 0o600); err != nil { // last: an environment that was cut off is made again
+	if err := os.WriteFile(complete, nil, 0o600); err != nil { // written last: an incomplete environment is created again
 		t.Fatal(err)
 	}
 	return python
@@ -229,7 +228,7 @@ func command(t *testing.T, name string, args ...string) *exec.Cmd {
 	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Minute)
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, name, args...)
-	// The tools run as they are, not with the flags of this test.
+	// The flags of this test must not affect the tools.
 	cmd.Env = append(os.Environ(), "GOFLAGS=-buildvcs=false", "PYTHONDONTWRITEBYTECODE=1")
 	return cmd
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
-// lab is the laboratory of the client's tests.
+// lab has the real Viewers of the client's tests.
 type lab struct {
 	*faultlab.Lab
 	t *testing.T
@@ -28,9 +28,9 @@ func newLab(t *testing.T, version realviewer.Version) *lab {
 	return &lab{Lab: faultlab.New(t, &binary, version), t: t}
 }
 
-// TestEachPointComesOnce breaks everything, one thing after another, while
-// programs without any error handling follow a run, and compares what they
-// print with the event file and the log.
+// TestEachPointComesOnce injects every fault, one after another, while programs
+// without error handling follow a run, and compares their output with the event
+// file and the log.
 func TestEachPointComesOnce(t *testing.T) {
 	for _, version := range realviewer.Versions() {
 		t.Run(string(version), func(t *testing.T) {
@@ -43,7 +43,7 @@ func TestEachPointComesOnce(t *testing.T) {
 			}
 			for _, fault := range faultlab.Faults() {
 				for _, p := range programs {
-					p.await(int(l.Step)) // each has all that was logged
+					p.await(int(l.Step)) // each has received everything that was logged
 				}
 				fault.Do(l.Lab)
 				l.Log(5)
@@ -62,7 +62,7 @@ func TestEachPointComesOnce(t *testing.T) {
 	}
 }
 
-// program is exact.py at work.
+// program is a running exact.py.
 type program struct {
 	t      *testing.T
 	kind   string
@@ -73,7 +73,7 @@ type program struct {
 	counts int // points of "count", or lines: one for each line that was logged
 }
 
-// printed is a line of its output.
+// printed is a line of the output of a program.
 type printed struct {
 	Metric string
 	Step   int64
@@ -94,7 +94,7 @@ func (l *lab) start(kind string) *program {
 		l.t.Fatal(err)
 	}
 	l.t.Cleanup(func() {
-		_ = p.cmd.Process.Kill() // fails when it has ended, as it should have
+		_ = p.cmd.Process.Kill() // fails if it has ended already, which is expected
 		for range p.lines {
 		}
 	})
@@ -112,7 +112,7 @@ func (l *lab) start(kind string) *program {
 	return p
 }
 
-// await waits until the program has printed so many logged lines.
+// await waits until the program has printed a number of logged lines.
 func (p *program) await(lines int) {
 	p.t.Helper()
 	for p.counts < lines {
@@ -131,7 +131,7 @@ func (p *program) take(line printed) {
 	}
 }
 
-// end waits for the end of the program, which must be a good one.
+// end waits for the end of the program, which must succeed.
 func (p *program) end() {
 	p.t.Helper()
 	for line := range p.lines {
@@ -142,12 +142,12 @@ func (p *program) end() {
 	}
 }
 
-// comparePoints compares with the event file, by metric.
+// comparePoints compares the printed points with the event file, by metric.
 func (l *lab) comparePoints(p *program) {
 	l.t.Helper()
 	got := byMetric(p.got)
 	if !l.Seeded.Version().HasPaths() {
-		// Of a merged table, changes at steps already sent may come again.
+		// With a merged table, changes at steps already sent may be repeated.
 		for name := range got {
 			got[name] = lastOfEachStep(got[name])
 		}
@@ -157,8 +157,8 @@ func (l *lab) comparePoints(p *program) {
 	}
 }
 
-// byMetric are points by their metric and kind, which make a series; the order
-// between series is not promised.
+// byMetric has points by metric and kind, which identify a series; the order between
+// series is not guaranteed.
 func byMetric(points []printed) map[string][]printed {
 	out := map[string][]printed{}
 	for _, point := range points {
@@ -176,10 +176,10 @@ func byMetric(points []printed) map[string][]printed {
 	return out
 }
 
-// nonFinite are the numbers that JSON has no word for.
+// nonFinite are the numbers that JSON cannot represent.
 var nonFinite = []string{"NaN", "Infinity", "-Infinity"}
 
-// logged are the points of an event file, by metric.
+// logged returns the points of an event file, by metric.
 func logged(t *testing.T, eventFile string) map[string][]printed {
 	t.Helper()
 	log, err := realviewer.ReadLog(eventFile)
@@ -217,7 +217,7 @@ func lastOfEachStep(points []printed) []printed {
 	return out
 }
 
-// compareLogs compares with the log file.
+// compareLogs compares the printed lines with the log file.
 func (l *lab) compareLogs(p *program) {
 	l.t.Helper()
 	text, err := os.ReadFile(filepath.Join(l.Run.Dir, "logs.txt"))

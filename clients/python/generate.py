@@ -1,6 +1,6 @@
-"""Makes what this package holds of the contract and of its own asynchronous code:
-contract.binpb, types.pyi and _sync.pyi. Run it after `go generate .`, with
-protobuf installed: python3 clients/python/generate.py [FOLDER]"""
+"""Generates contract.binpb and types.pyi from the contract, and _sync.pyi from the
+asynchronous classes. Run it after `go generate .`, with protobuf installed:
+python3 clients/python/generate.py [FOLDER]"""
 
 import ast
 import pathlib
@@ -20,7 +20,7 @@ SPECIAL = {
     ".google.protobuf.Timestamp": "dt.datetime", ".google.protobuf.Duration": "dt.timedelta", ".google.rpc.Status": "RunicornError",
     ".runicornapi.v1.Value": "Any",
 }
-SERIES = {"MetricSeries", "MetricBatch"}  # Series and Points stand for them
+SERIES = {"MetricSeries", "MetricBatch"}  # Series and Points replace them
 
 
 def read_contract() -> descriptor_pb2.FileDescriptorSet:
@@ -37,7 +37,7 @@ def docstring(text: str, indent: str) -> str:
 
 
 class Types:
-    """types.pyi: a class for each message of an answer, a Literal for each enum."""
+    """types.pyi: a class for each message of a response, a Literal for each enum."""
 
     def __init__(self, contract: descriptor_pb2.FileDescriptorSet) -> None:
         self.out = [HEAD + "import datetime as dt\nfrom typing import Any, Literal\n\nfrom ._contract import Record as Record\nfrom .errors import RunicornError\n"]
@@ -73,7 +73,7 @@ class Types:
 
 
 class Blocking(ast.NodeTransformer):
-    """Names of asynchronous classes to those of their twins."""
+    """Replaces the names of asynchronous classes by those of the blocking ones."""
 
     names = {"AsyncIterator": "Iterator"}
 
@@ -109,9 +109,9 @@ if TYPE_CHECKING:
 
 
 class HistoryQuery(History):
-    """A history that is read when it is asked for; see AsyncHistoryQuery."""
+    """A history that is read on first use; see AsyncHistoryQuery."""
     def load(self) -> History:
-        """Reads every point, and keeps them."""
+        """Reads all points, and stores them."""
 '''
 
 
@@ -146,7 +146,7 @@ def blocking_class(node) -> str:
 
 
 def keep(doc: str, indent: str) -> str:
-    """A docstring as it is written, indentation included."""
+    """Returns a docstring unchanged, including its indentation."""
     return "".join(f"{indent}{line}\n" if line else "\n" for line in ('"""' + doc.replace("\\", "\\\\") + '"""').splitlines())
 
 

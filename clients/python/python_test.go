@@ -1,7 +1,7 @@
 // Package pythonclient tests the Python client of this folder: its own tests
 // run against the server's binary with several pairs of protobuf and grpcio,
-// and a program that handles no errors follows runs of real Viewers while
-// everything around it breaks.
+// and a program without error handling follows runs of real Viewers while
+// faults are injected.
 package pythonclient
 
 import (
@@ -27,7 +27,7 @@ import (
 // binary is the server.
 var binary serverproc.Binary
 
-// suite frames the tests: what they built ends with them.
+// suite removes what the tests have built.
 type suite struct{ tests *testing.M }
 
 func (s suite) Run() int {
@@ -41,10 +41,10 @@ func (s suite) Run() int {
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(suite{m}) }
 
-// pair is a protobuf and a grpcio that users have together.
+// pair is a combination of protobuf and grpcio versions.
 type pair struct {
 	name, protobuf, grpcio string
-	beside                 []string // other packages in the same environment
+	extra                  []string // other packages in the same environment
 	full                   bool     // only in `make full`
 }
 
@@ -55,7 +55,7 @@ var pairs = []pair{
 	{name: "protobuf 6", protobuf: "6.33.1", grpcio: "1.76.0", full: true},
 	{
 		name: "beside runicorn, tensorboard and googleapis-common-protos", protobuf: "6.33.1", grpcio: "1.76.0", full: true,
-		beside: []string{"runicorn==0.7.2", "tensorboard", "googleapis-common-protos"},
+		extra: []string{"runicorn==0.7.2", "tensorboard", "googleapis-common-protos"},
 	},
 }
 
@@ -75,15 +75,15 @@ func TestTheClientWorksWithEveryPair(t *testing.T) {
 				t.Fatalf("pytest: %v\n%s", err, out)
 			}
 			t.Logf("%s", out)
-			if len(p.beside) > 0 {
+			if len(p.extra) > 0 {
 				importsBeside(t, python)
 			}
 		})
 	}
 }
 
-// importsBeside imports the packages whose protos others have collided with,
-// before and after ours.
+// importsBeside imports our package before and after packages whose protos often
+// conflict with others.
 func importsBeside(t *testing.T, python string) {
 	t.Helper()
 	const others = "import runicorn, tensorboard.compat.proto.event_pb2, google.rpc.error_details_pb2, google.api.http_pb2\n"
@@ -97,7 +97,7 @@ func importsBeside(t *testing.T, python string) {
 	}
 }
 
-// TestGeneratedFilesAreFresh makes them again.
+// TestGeneratedFilesAreFresh generates them again and compares them.
 func TestGeneratedFilesAreFresh(t *testing.T) {
 	python := pairs[1].python(t)
 	made := t.TempDir()
@@ -133,7 +133,7 @@ func TestAUsersProgramIsTyped(t *testing.T) {
 	run(t, python, "-m", "mypy", "--no-incremental")
 }
 
-// TestTheWheelIsPure looks into it.
+// TestTheWheelIsPure checks the content of the wheel.
 func TestTheWheelIsPure(t *testing.T) {
 	path := wheel(t)
 	if !strings.HasSuffix(path, "-py3-none-any.whl") {
@@ -155,11 +155,11 @@ func TestTheWheelIsPure(t *testing.T) {
 	}
 }
 
-// python makes the environment of a pair.
+// python creates the environment of a pair, and returns its Python.
 func (p pair) python(t *testing.T) string {
 	t.Helper()
 	packages := []string{"--only-binary=:all:", "-r", "tests/requirements.txt", "protobuf==" + p.protobuf, "grpcio==" + p.grpcio}
-	return environmentOf(t, "pair", append(packages, p.beside...)...)
+	return environmentOf(t, "pair", append(packages, p.extra...)...)
 }
 
 func binaryPath(t *testing.T) string {
@@ -171,7 +171,7 @@ func binaryPath(t *testing.T) string {
 	return path
 }
 
-// environment is that of a Python program which imports the wheel.
+// environment returns the environment variables of a program that imports the wheel.
 func environment(t *testing.T, server string) []string {
 	t.Helper()
 	return append(os.Environ(), "RUNICORN_GRPC_BINARY="+server, "PYTHONPATH="+installed(t), "PYTHONDONTWRITEBYTECODE=1", "NO_PROXY=127.0.0.1,localhost")
@@ -194,10 +194,10 @@ func wheel(t *testing.T) string {
 			site.err = err
 			return
 		}
-		// A copy, since hatchling writes beside the source.
+		// A copy, because hatchling writes into the source folder.
 		source := filepath.Join(dir, "python")
 		site.err = errors.Join(os.CopyFS(filepath.Join(source, "src"), os.DirFS("src")), copyFile("pyproject.toml", source), copyFile("README.md", source))
-		// The wheel is made from the sdist, which so has all that it needs.
+		// The wheel is built from the sdist, which checks that the sdist is complete.
 		build := exec.CommandContext(context.WithoutCancel(t.Context()), python, "-m", "hatchling", "build", "-t", "sdist", "-d", filepath.Join(dir, "wheels"))
 		build.Dir = source
 		if out, err := build.CombinedOutput(); err != nil {
@@ -246,8 +246,8 @@ func copyFile(path, dir string) error {
 	return os.WriteFile(filepath.Join(dir, path), text, 0o600)
 }
 
-// environmentOf makes a virtual environment with these packages, kept between
-// runs under a hash of what goes in, and returns its Python.
+// environmentOf creates a virtual environment with these packages, which is cached
+// between runs under a hash of its inputs, and returns its Python.
 func environmentOf(t *testing.T, name string, packages ...string) string {
 	t.Helper()
 	system := realviewer.Require(t, realviewer.V072).Python
@@ -273,7 +273,7 @@ func environmentOf(t *testing.T, name string, packages ...string) string {
 	}
 	run(t, system, "-m", "venv", "--clear", dir)
 	run(t, python, append([]string{"-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"}, packages...)...)
-	if err := os.WriteFile(complete, nil, 0o600); err != nil { // last: an environment that was cut off is made again
+	if err := os.WriteFile(complete, nil, 0o600); err != nil { // written last: an incomplete environment is created again
 		t.Fatal(err)
 	}
 	return python

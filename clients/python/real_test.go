@@ -19,7 +19,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/sshtest"
 )
 
-// TestInFrontOfRealViewers reads what real Viewers have.
+// TestInFrontOfRealViewers reads the seeded data of real Viewers.
 func TestInFrontOfRealViewers(t *testing.T) {
 	lacking := map[realviewer.Version][]string{
 		realviewer.V053: {"assets", "images", "storage_stats", "host_keys"},
@@ -50,8 +50,8 @@ func TestInFrontOfRealViewers(t *testing.T) {
 	}
 }
 
-// python runs a command of real.py and reads its answer, one JSON document; with
-// a nil answer the output is returned.
+// python runs a command of real.py and decodes its output, one JSON document, into
+// answer; if answer is nil, it returns the output.
 func (l *lab) python(t *testing.T, answer any, args ...string) []byte {
 	t.Helper()
 	args = append([]string{"tests/real.py", args[0], l.Relay.Addr()}, args[1:]...)
@@ -115,11 +115,11 @@ func (l *lab) checkExport(t *testing.T, run realviewer.Run) {
 	}
 	sum := sha256.Sum256(content)
 	if got := hex.EncodeToString(sum[:]); got != direct.SHA256 || got != broken {
-		t.Errorf("the file that was resumed has SHA-256 %s, and was said to have %s; the other one has %s", got, broken, direct.SHA256)
+		t.Errorf("the file that was resumed has SHA-256 %s, and %s was reported; the other one has %s", got, broken, direct.SHA256)
 	}
 }
 
-// whileResetting saves a file over connections that are reset in the middle.
+// whileResetting saves a file while its connections are reset.
 func (l *lab) whileResetting(t *testing.T, args ...string) string {
 	t.Helper()
 	l.Relay.Cut(60_000, 90_000, 70_000)
@@ -149,7 +149,7 @@ func (l *lab) checkSSH(t *testing.T) {
 	}
 	var answer struct{ Known bool }
 	l.python(t, &answer, "ssh", strconv.Itoa(sshd.Port), sshd.User, sshd.Password)
-	if answer.Known != (l.Seeded.Version() == realviewer.V053) { // which accepts any key
+	if answer.Known != (l.Seeded.Version() == realviewer.V053) { // 0.5.3 accepts any key
 		t.Errorf("the host key is known: %v", answer.Known)
 	}
 }

@@ -10,7 +10,7 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
-// errStop says that as many points were printed as were asked for.
+// errStop means that the limit of points is reached.
 var errStop = errors.New("enough points")
 
 // lines prints one JSON object per line.
@@ -26,10 +26,10 @@ type point struct {
 	Value  any    `json:"value"`
 }
 
-// event prints what an event of a tail says about points.
+// event prints the points or the log reset of an event of a tail.
 func (l *lines) event(e *client.Event) error {
 	if reset := e.GetLogReset(); reset != nil {
-		// What was printed of this run no longer holds; it comes again.
+		// Discard the points printed of this run; they are sent again.
 		return l.to.Encode(map[string]string{"log_reset": reset.GetReason().String()})
 	}
 	return l.points(e.Points())
@@ -47,7 +47,7 @@ func (l *lines) points(points iter.Seq[client.Point]) error {
 	return nil
 }
 
-// valueOf is a value as JSON can say it, which has no word for NaN and ±Inf.
+// valueOf returns a value for JSON, which cannot represent NaN and ±Inf: they are texts.
 func valueOf(p client.Point) any {
 	switch {
 	case p.Kind == runicornapiv1.MetricKind_METRIC_KIND_TEXT:

@@ -1,5 +1,5 @@
 // Command example uses a runicorn-grpc server: it lists experiments, reads a
-// history, follows a run that is training, and reads an error.
+// history, tails a run, and reads an error.
 package main
 
 import (
@@ -82,8 +82,8 @@ func history(ctx context.Context, c *client.Client, run string, out *lines) erro
 	return nil
 }
 
-// failing asks for a run that no Viewer has, and prints what a program can
-// read from the error.
+// failing requests a run that does not exist, and prints the reason and details of
+// the error.
 func failing(ctx context.Context, c *client.Client, out *lines) error {
 	_, err := c.ExperimentService.GetExperiment(ctx, &runicornapiv1.GetExperimentRequest{RunId: "20200101_000000_abcdef"})
 	e, ok := errors.AsType[*client.Error](err)

@@ -11,14 +11,14 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
-// heartbeat is the longest silence of a server; after two of them the client
-// connects again.
+// heartbeat is the maximum time between messages of the server; after twice this time
+// without a message the client reconnects.
 const heartbeat = 5 * time.Second
 
 // tail prints the points of a run as they are logged, until it ends. However often
-// the connection breaks, no point is lost or printed twice: the client resumes by
-// itself. A program that ends and continues later does what happens here after
-// cutAfter events: it keeps the token of an event together with its points.
+// the connection fails, no point is lost or printed twice: the client resumes
+// automatically. A program that is to resume after its own restart does the same as
+// tail after cutAfter events: it stores the token of an event together with its points.
 func tail(ctx context.Context, c *client.Client, run string, cutAfter int, out *lines) error {
 	request := &runicornapiv1.TailMetricsRequest{RunIds: []string{run}, HeartbeatInterval: durationpb.New(heartbeat)}
 	count, isCut := 0, true

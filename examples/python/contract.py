@@ -1,4 +1,4 @@
-"""Finds the generated stubs."""
+"""Makes the generated stubs importable."""
 
 import pathlib
 import sys

@@ -1,5 +1,5 @@
-"""Uses a runicorn-grpc server: lists experiments, reads a history, follows a
-run that is training, and reads an error."""
+"""Uses a runicorn-grpc server: lists experiments, reads a history, tails a run,
+and reads an error."""
 
 import argparse
 import json
@@ -31,7 +31,7 @@ def points(batch):
 
 
 def show_point(metric, step, value):
-    """JSON has no word for NaN and the infinities, so they are texts."""
+    """JSON cannot represent NaN and the infinities, so they are texts."""
     if isinstance(value, float) and not math.isfinite(value):
         value = "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     show(metric=metric, step=step, value=value)
@@ -58,14 +58,14 @@ def history(options):
             for point in points(message.batch):
                 show_point(*point)
         if message is None or not message.HasField("trailer"):
-            raise RuntimeError("the history was cut: no trailer")
+            raise RuntimeError("the history is truncated: no trailer")
 
 
 def tail(options):
     count = 0
     for message in follow(options.address, options.run, options.cut_after):
         if message.HasField("log_reset"):
-            # What was printed of this run no longer holds; it comes again.
+            # Discard the points printed of this run; they are sent again.
             show(log_reset=tail_pb2.LogResetReason.Name(message.log_reset.reason))
         for point in points(message.batch):
             show_point(*point)
@@ -75,7 +75,7 @@ def tail(options):
 
 
 def error(options):
-    """Asks for a run that no Viewer has, and prints what a program can read from the error."""
+    """Requests a run that does not exist, and prints the reason and details of the error."""
     with grpc.insecure_channel(options.address) as channel:
         experiments = experiment_service_pb2_grpc.ExperimentServiceStub(channel)
         try:

@@ -12,7 +12,7 @@ STUBS = HERE / "stubs"
 
 
 def main():
-    # google/ is left out: googleapis-common-protos brings it.
+    # google/ is not generated: googleapis-common-protos provides it.
     files = sorted(PROTOS.glob("runicornapi/**/*.proto"))
     well_known = pathlib.Path(grpc_tools.__file__).parent / "_proto"
     STUBS.mkdir(exist_ok=True)

@@ -1,14 +1,14 @@
-"""Tails a run into a pandas table and plots it: the size of a notebook cell.
+"""Tails a run into a pandas table and plots it; small enough for a notebook cell.
 
-Usage: notebook.py ADDRESS RUN PICTURE.png [POINTS]. Ends with the run, or
-after that many points.
+Usage: notebook.py ADDRESS RUN PICTURE.png [POINTS]. It ends with the run, or after
+that number of points.
 """
 
 import sys
 
 import matplotlib
 
-matplotlib.use("Agg")  # a notebook needs no such line
+matplotlib.use("Agg")  # not needed in a notebook
 
 import matplotlib.pyplot as plt
 import pandas as pd

@@ -1,4 +1,4 @@
-"""Follows a run while it trains."""
+"""Tails a run, and resumes after failures."""
 
 import random
 import threading
@@ -18,17 +18,17 @@ BROKEN = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.CAN
 def follow(address, run, cut_after=0):
     """Yields the messages of a tail until the run has ended.
 
-    However often the connection breaks, no point comes twice and none is lost:
-    the stream resumes after the last message that the caller has dealt with.
+    However often the connection fails, no point is lost or repeated: the stream
+    resumes after the last message that the caller has processed.
     A program that must survive its own end stores each message's resume_token
     together with the message's points.
     """
-    request = pb.TailMetricsRequest(run_ids=[run])  # stay beside the token: proxies route by them
+    request = pb.TailMetricsRequest(run_ids=[run])  # are sent together with the token: proxies route by them
     request.heartbeat_interval.seconds = int(HEARTBEAT)
     messages = failures = 0
     while True:
         try:
-            # Channels share connections otherwise, and so a frozen one.
+            # By default channels share connections, so a new one would use the hanging one.
             with grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
                 for message in heard(services.MetricServiceStub(channel).TailMetrics(request)):
                     if not message.HasField("heartbeat"):
@@ -37,9 +37,9 @@ def follow(address, run, cut_after=0):
                     request.resume_token = message.resume_token
                     messages += 1
                     if messages == cut_after:
-                        break  # the connection drops, as if the network broke
+                        break  # the connection drops, as in a network failure
                 else:
-                    return  # OK comes only after the `end` of the run
+                    return  # the status is OK only after the `end` of the run
         except grpc.RpcError as error:
             if not resumable(error):
                 raise
@@ -48,8 +48,8 @@ def follow(address, run, cut_after=0):
 
 
 def heard(call):
-    """Yields the messages of a call. Without one for two heartbeats it is
-    CANCELLED: the computer slept, or the server is frozen and would keep the
+    """Yields the messages of a call. If there is none for two heartbeats, the call
+    is canceled: the computer slept, or the server hangs but keeps the
     connection."""
     while True:
         silence = threading.Timer(2 * HEARTBEAT, call.cancel)
@@ -65,8 +65,9 @@ def heard(call):
 
 
 def resumable(error):
-    """Says whether the server is away for a while, or the call broke on its
-    way: a server that is killed behind a proxy looks so. Anything else is final."""
+    """Returns whether the call can be resumed: the server is unavailable, or the
+    connection failed, which proxies report as an error without a reason. Any
+    other error is final."""
     if error.code() in BROKEN:
         info = detail(error, error_details_pb2.ErrorInfo)
         return info is None or info.domain != "runicorn-grpc"
@@ -74,10 +75,10 @@ def resumable(error):
 
 
 def delay(failures, error):
-    """Grows from 0.2 s to 10 s, jittered, and is never shorter than the server asks for."""
+    """Grows from 0.2 s to 10 s, is jittered, and is never shorter than the server's RetryInfo."""
     info = detail(error, error_details_pb2.RetryInfo)
-    asked = info.retry_delay.ToTimedelta().total_seconds() if info else 0.0
-    return max(min(0.2 * 2 ** min(failures - 1, 6), 10.0) * random.uniform(0.5, 1.0), asked)
+    minimum = info.retry_delay.ToTimedelta().total_seconds() if info else 0.0
+    return max(min(0.2 * 2 ** min(failures - 1, 6), 10.0) * random.uniform(0.5, 1.0), minimum)
 
 
 def detail(error, kind):

@@ -1,9 +1,9 @@
-// Package cli is the subcommands of runicorn-grpc, with which people read a server
-// from the terminal: lists, metrics, live runs, logs, exports.
+// Package cli implements the subcommands of runicorn-grpc, which read a server from
+// the terminal: lists, metrics, live runs, logs, exports.
 //
-// A command line becomes one value of commands, whose fields are the subcommands;
-// each has a method Run, which calls the server through package client and writes
-// tables or JSON. It must not know flags and listeners of the server.
+// A command line is parsed into commands, whose fields are the subcommands. Each has a
+// method Run, which calls the server through package client and writes tables or JSON.
+// The package must not depend on the flags and listeners of the server.
 package cli
 
 import (
@@ -24,28 +24,28 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/client"
 )
 
-// commands is the command line. The tags are its manual.
+// commands is the command line. Its tags define flags and help.
 type commands struct {
 	Help helpFlag `short:"h" help:"Print this manual."`
 
-	Address   string `short:"a" placeholder:"HOST:PORT" help:"The server. Default: $$RUNICORN_GRPC_ADDRESS, or 127.0.0.1:23310."`
-	Token     string `placeholder:"TOKEN" help:"Its token. Default: $$RUNICORN_GRPC_TOKEN, which other users of this machine cannot see."`
-	TLS       bool   `name:"tls" xor:"tls" help:"Use TLS. It is on for https:// addresses, and where a token leaves this machine."`
-	TLSCA     string `name:"tls-ca" type:"existingfile" placeholder:"FILE" help:"Use TLS, and trust these certificates (PEM) instead of the system's."`
-	Plaintext bool   `xor:"tls" help:"Use no TLS."`
+	Address   string `short:"a" placeholder:"HOST:PORT" help:"Address of the server. Default: $$RUNICORN_GRPC_ADDRESS, or 127.0.0.1:23310."`
+	Token     string `placeholder:"TOKEN" help:"Token for the server. Default: $$RUNICORN_GRPC_TOKEN, which other users of this machine cannot see."`
+	TLS       bool   `name:"tls" xor:"tls" help:"Use TLS. It is on for https:// addresses, and if a token would leave this machine."`
+	TLSCA     string `name:"tls-ca" type:"existingfile" placeholder:"FILE" help:"Use TLS, and trust the certificates in this PEM file instead of the system's."`
+	Plaintext bool   `xor:"tls" help:"Do not use TLS."`
 	JSON      bool   `name:"json" help:"Print JSON: one object on each line, with the fields of the API."`
 
-	Viewers viewersCommand `cmd:"" help:"List the Viewers and how they are."`
+	Viewers viewersCommand `cmd:"" help:"List the Viewers and their health."`
 	Ls      lsCommand      `cmd:"" help:"List experiments of all Viewers."`
 	Show    showCommand    `cmd:"" help:"Show one experiment and its metrics."`
 	Tail    tailCommand    `cmd:"" help:"Follow the points of experiments until they end."`
-	Logs    logsCommand    `cmd:"" help:"Print what an experiment logged as text."`
+	Logs    logsCommand    `cmd:"" help:"Print the text log of an experiment."`
 	Best    bestCommand    `cmd:"" help:"Find the experiment with the best value of a metric."`
 	Export  exportCommand  `cmd:"" help:"Save an experiment as a file."`
-	Protos  protosCommand  `cmd:"" help:"Write the protos for the code generators of other languages."`
+	Protos  protosCommand  `cmd:"" help:"Write the proto files, for code generators."`
 }
 
-// Has says whether there is a subcommand of this name.
+// Has reports whether a subcommand of this name exists.
 func Has(name string) bool {
 	return slices.Contains([]string{"viewers", "ls", "show", "tail", "logs", "best", "export", "protos"}, name)
 }
@@ -56,29 +56,30 @@ type UsageError struct{ error }
 // Unwrap returns the cause.
 func (e *UsageError) Unwrap() error { return e.error }
 
-// ErrInterrupted says that the context ended before the command did.
+// ErrInterrupted means that the context ended before the command did.
 var ErrInterrupted = errors.New("interrupted")
 
-var errHelpPrinted = errors.New("answered")
+// errHelpPrinted ends the parsing after --help.
+var errHelpPrinted = errors.New("help printed")
 
-// app is what commands work with.
+// app is the state that commands share.
 type app struct {
 	*commands
 
-	ctx    context.Context //nolint:containedctx // that of the one command of this process
+	ctx    context.Context //nolint:containedctx // of the one command of this process
 	client *client.Client
 	out    io.Writer
 	errOut io.Writer
-	colors bool // whether out shows colors
+	colors bool // whether to write colors to out
 }
 
-// Run runs the subcommand that args name, and returns when it is done. The errors
-// are sentences for people; a *UsageError is one in args.
+// Run runs the subcommand in args, and returns when it is done. Errors are for people;
+// a *UsageError is a mistake in args.
 func Run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
 	a := &app{commands: &commands{}, ctx: ctx, out: stdout, errOut: stderr}
 	a.colors = isTerminal(stdout) && getenv("NO_COLOR") == "" && getenv("TERM") != "dumb"
 	parser, err := kong.New(a.commands, kong.Name("runicorn-grpc"), kong.Writers(stdout, stdout), kong.NoDefaultHelp(), kong.Bind(a),
-		kong.Vars{"run": "The experiment: its run id or the beginning of it, its path or its alias, with VIEWER/ before it or without."})
+		kong.Vars{"run": "The experiment: its run id or a prefix of it, its path or its alias, optionally with VIEWER/ in front."})
 	if err != nil {
 		return fmt.Errorf("define the commands: %w", err)
 	}
@@ -87,16 +88,16 @@ func Run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		return nil
 	}
 	if err != nil {
-		return &UsageError{fmt.Errorf("%w; runicorn-grpc %s --help says what there is", err, args[0])}
+		return &UsageError{fmt.Errorf("%w; see runicorn-grpc %s --help", err, args[0])}
 	}
 	if a.client, err = a.connect(getenv); err != nil {
 		return &UsageError{err}
 	}
-	defer a.client.Close() //nolint:errcheck // all answers are there
+	defer a.client.Close() //nolint:errcheck // no call is open
 	err = command.Run()
 	switch {
 	case errors.Is(err, syscall.EPIPE):
-		return nil // whoever reads has enough
+		return nil // the reader has closed the pipe
 	case err != nil && ctx.Err() != nil:
 		return ErrInterrupted
 	}
@@ -104,7 +105,7 @@ func Run(ctx context.Context, args []string, getenv func(string) string, stdout,
 }
 
 func (a *app) connect(getenv func(string) string) (*client.Client, error) {
-	options := []client.Option{client.WithOnRetry(a.sayRetry), client.WithRetries(lastOfCalls)}
+	options := []client.Option{client.WithOnRetry(a.printRetry), client.WithRetries(maxRetries)}
 	address, token := a.Address, a.Token
 	if address == "" {
 		address = getenv("RUNICORN_GRPC_ADDRESS")
@@ -129,37 +130,37 @@ func (a *app) connect(getenv func(string) string) (*client.Client, error) {
 	return client.New(address, options...)
 }
 
-// lastOfCalls is how often calls are tried again before their error is told.
-const lastOfCalls = 3
+// maxRetries is the number of retries of a call before its error is returned.
+const maxRetries = 3
 
-// sayRetry tells of a break that is not over at once.
-func (a *app) sayRetry(r client.Retry) {
-	if r.Count == lastOfCalls+1 { // so it is a live stream, which continues
-		a.note("the connection broke and is tried again until it holds: %v", r.Err)
+// printRetry reports a live stream that has failed several times in a row.
+func (a *app) printRetry(r client.Retry) {
+	if r.Count == maxRetries+1 { // only live streams are retried that often
+		a.note("the connection failed; retrying until it works: %v", r.Err)
 	}
 }
 
-// note says something beside the answer.
+// note prints a message for people, which is not part of the output.
 func (a *app) note(format string, args ...any) {
 	fmt.Fprintln(a.errOut, "runicorn-grpc:", clean(fmt.Sprintf(format, args...)))
 }
 
-// advise adds to an error what to do next.
+// advise adds advice to an error.
 func advise(err error) error {
 	e, ok := errors.AsType[*client.Error](err)
 	switch {
 	case !ok:
 		return err
 	case client.IsUnavailable(err) && e.Reason == "":
-		return fmt.Errorf("%w Start it with: runicorn-grpc --demo, or name another server by --address", err)
+		return fmt.Errorf("%w Start it with: runicorn-grpc --demo, or set another server with --address", err)
 	case client.IsUnauthorized(err) && e.Reason == "TOKEN_INVALID":
-		return fmt.Errorf("%w; give one by $RUNICORN_GRPC_TOKEN or --token", err)
+		return fmt.Errorf("%w; set one with $RUNICORN_GRPC_TOKEN or --token", err)
 	default:
 		return err
 	}
 }
 
-// marshalOptions are those of the server's own JSON.
+// marshalOptions are the same as in the server's REST API.
 var marshalOptions = protojson.MarshalOptions{UseProtoNames: true, EmitDefaultValues: true}
 
 // printJSON prints a message on one line.
@@ -175,7 +176,7 @@ func (a *app) printJSON(m proto.Message) error {
 // helpFlag prints the manual.
 type helpFlag bool
 
-// BeforeReset runs before any value is checked.
+// BeforeReset prints the manual before kong checks any value.
 func (helpFlag) BeforeReset(ctx *kong.Context) error {
 	if err := ctx.PrintUsage(false); err != nil {
 		return err
@@ -183,13 +184,13 @@ func (helpFlag) BeforeReset(ctx *kong.Context) error {
 	return errHelpPrinted
 }
 
-// isTerminal says whether people read what is written.
+// isTerminal reports whether w is a terminal.
 func isTerminal(w io.Writer) bool {
 	file, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(file.Fd()))
 }
 
-// word is an enum's name without its prefix, in lower case.
+// word returns an enum's name without its prefix, in lower case.
 func word(value fmt.Stringer, prefix string) string {
 	return strings.ToLower(strings.TrimPrefix(value.String(), prefix))
 }

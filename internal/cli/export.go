@@ -14,7 +14,7 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
-// formats are the formats by the endings of file names.
+// formats are the formats by file name extension.
 var formats = map[string]runicornapiv1.ExportFormat{
 	"parquet": runicornapiv1.ExportFormat_EXPORT_FORMAT_PARQUET,
 	"arrow":   runicornapiv1.ExportFormat_EXPORT_FORMAT_ARROW_FILE,
@@ -28,15 +28,15 @@ var formats = map[string]runicornapiv1.ExportFormat{
 
 type exportCommand struct {
 	Runs   []string `arg:"" name:"run" help:"${run}"`
-	Output string   `short:"o" required:"" placeholder:"FILE" help:"Where to save it; in a folder under the name that the server gives."`
-	Format string   `enum:"parquet,arrow,csv,jsonl,json,zip,html,md," default:"" placeholder:"FORMAT" help:"${enum} By default what the name of the file ends with."`
+	Output string   `short:"o" required:"" placeholder:"FILE" help:"File to write, or a folder, in which the server chooses the name."`
+	Format string   `enum:"parquet,arrow,csv,jsonl,json,zip,html,md," default:"" placeholder:"FORMAT" help:"Format: parquet, arrow, csv, jsonl, json, zip, html or md. Default: the extension of FILE."`
 	Metric []string `short:"m" sep:"none" placeholder:"NAME" help:"Only this metric; may be repeated."`
-	Long   bool     `help:"Of tables: a row for each point instead of one for each step."`
+	Long   bool     `help:"Tables: one row for each point instead of one for each step."`
 }
 
 // Help is the end of the manual.
 func (exportCommand) Help() string {
-	return "A transfer that breaks continues where it was, and what is saved is complete.\n\nExample: runicorn-grpc export vision/resnet -o resnet.parquet"
+	return "A transfer that fails is resumed. The file is saved only when it is complete.\n\nExample: runicorn-grpc export vision/resnet -o resnet.parquet"
 }
 
 // Run saves experiments as one file.
@@ -47,7 +47,7 @@ func (c *exportCommand) Run(a *app) error {
 	}
 	format, ok := formats[ending]
 	if !ok {
-		return &UsageError{fmt.Errorf("-o %s: its ending is no format; give one by --format", c.Output)}
+		return &UsageError{fmt.Errorf("-o %s: the extension is not a format; set one with --format", c.Output)}
 	}
 	request := &runicornapiv1.ExportExperimentRequest{Format: format, MetricNames: c.Metric}
 	if c.Long {
@@ -82,15 +82,15 @@ func (c *exportCommand) Run(a *app) error {
 	return err
 }
 
-// progressBar is a line that is written over and over.
+// progressBar is a line on a terminal that is overwritten.
 type progressBar struct {
 	to    io.Writer
 	shown bool
-	width int // columns of the terminal; 0 if it does not tell
+	width int // columns of the terminal; 0 if unknown
 	last  time.Time
 }
 
-// newProgressBar returns a bar that is shown if people read what is written.
+// newProgressBar returns a bar that is shown only if w is a terminal.
 func newProgressBar(w io.Writer) *progressBar {
 	p := &progressBar{to: w, shown: isTerminal(w)}
 	if file, ok := w.(*os.File); ok && p.shown {
@@ -117,7 +117,7 @@ func (p *progressBar) show(done, total int64) {
 	}
 }
 
-// progress is the text of a bar; without a total only what has come.
+// progress returns the text of a bar; without a total only the received bytes.
 func progress(done, total int64) string {
 	if total <= 0 {
 		return formatBytes(done)

@@ -12,17 +12,17 @@ import (
 type tailCommand struct {
 	Runs   []string `arg:"" name:"run" help:"${run}"`
 	Metric []string `short:"m" sep:"none" placeholder:"NAME" help:"Only this metric; may be repeated."`
-	Now    bool     `help:"Leave out what was logged before."`
+	Now    bool     `help:"Omit points that were logged before."`
 }
 
 // Help is the end of the manual.
 func (tailCommand) Help() string {
-	return `It ends when the experiments have ended, and continues where it was whenever the connection or the server breaks.
+	return `It ends when the experiments have ended, and resumes when the connection or the server fails.
 
 Example: runicorn-grpc tail vision/vit -m train/loss`
 }
 
-// Run prints points as they come, one line for each step.
+// Run prints points as they arrive, one line for each step.
 func (c *tailCommand) Run(a *app) error {
 	request := &runicornapiv1.TailMetricsRequest{MetricNames: c.Metric}
 	if c.Now {
@@ -45,7 +45,7 @@ func (c *tailCommand) Run(a *app) error {
 		case event.GetBatch() != nil:
 			err = c.printPoints(a, event)
 		default:
-			a.sayChange(event.GetRunId(), event.GetLogReset(), event.GetStatusChange(), event.GetEnd())
+			a.printChange(event.GetRunId(), event.GetLogReset(), event.GetStatusChange(), event.GetEnd())
 		}
 		if err != nil {
 			return err
@@ -54,7 +54,7 @@ func (c *tailCommand) Run(a *app) error {
 	return nil
 }
 
-// printPoints prints the points of a step on one line.
+// printPoints prints a batch: the points of each step on one line.
 func (c *tailCommand) printPoints(a *app, event *client.Event) error {
 	var order []int64
 	steps := map[int64][]client.Point{}
@@ -95,28 +95,28 @@ func pointText(p client.Point) string {
 	}
 }
 
-// sayChange tells what is no data of a run.
-func (a *app) sayChange(run string, reset *runicornapiv1.LogReset, change *runicornapiv1.StatusChange, end *runicornapiv1.TailEnd) {
+// printChange prints an event that is not data.
+func (a *app) printChange(run string, reset *runicornapiv1.LogReset, change *runicornapiv1.StatusChange, end *runicornapiv1.TailEnd) {
 	switch {
 	case reset != nil:
-		a.note("the log of %s was %s: it comes again from its start", run, strings.ReplaceAll(word(reset.GetReason(), "LOG_RESET_REASON_"), "_", " "))
+		a.note("the log of %s was %s: it is sent again from its start", run, strings.ReplaceAll(word(reset.GetReason(), "LOG_RESET_REASON_"), "_", " "))
 	case change != nil:
-		a.note("%s is %s now", run, change.GetViewerStatus())
-	case end != nil && end.GetReason() != runicornapiv1.EndReason_END_REASON_NOT_FOUND: // which is an error
+		a.note("%s is now %s", run, change.GetViewerStatus())
+	case end != nil && end.GetReason() != runicornapiv1.EndReason_END_REASON_NOT_FOUND: // NOT_FOUND is the error of the tail
 		a.note("%s has ended: %s", run, word(end.GetReason(), "END_REASON_"))
 	}
 }
 
 type logsCommand struct {
 	RunID  string `arg:"" name:"run" help:"${run}"`
-	Follow bool   `short:"f" help:"Go on with what is logged, until the experiment ends."`
-	Lines  int    `short:"n" default:"-1" placeholder:"N" help:"Begin with the last N lines. Default: all."`
+	Follow bool   `short:"f" help:"Print new lines as they are logged, until the experiment ends."`
+	Lines  int    `short:"n" default:"-1" placeholder:"N" help:"Start with the last N lines. Default: all."`
 }
 
 // Help is the end of the manual.
 func (logsCommand) Help() string { return "Example: runicorn-grpc logs -f -n 20 vision/vit" }
 
-// Run prints lines of a log. They are printed as they were logged, colors included.
+// Run prints lines of a log as they were logged, including colors.
 func (c *logsCommand) Run(a *app) error {
 	e, err := a.find(c.RunID)
 	if err != nil {
@@ -138,7 +138,7 @@ func (c *logsCommand) Run(a *app) error {
 		case event.GetBatch() != nil:
 			err = a.printLines(event.GetBatch().GetLines())
 		case c.Follow:
-			a.sayChange(event.GetRunId(), event.GetLogReset(), event.GetStatusChange(), event.GetEnd())
+			a.printChange(event.GetRunId(), event.GetLogReset(), event.GetStatusChange(), event.GetEnd())
 		}
 		if err != nil {
 			return err
@@ -150,7 +150,7 @@ func (c *logsCommand) Run(a *app) error {
 func (a *app) printLines(lines []*runicornapiv1.LogLine) error {
 	var b strings.Builder
 	for _, line := range lines {
-		if !line.GetPartial() { // it comes again when it is whole
+		if !line.GetPartial() { // a partial line is sent again when it is complete
 			b.WriteString(line.GetText() + "\n")
 		}
 	}

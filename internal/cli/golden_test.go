@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// ended leaves the demo's live run out, which no golden file can know.
+// ended excludes the demo's live run, whose output changes.
 const ended = "status != RUNNING"
 
 func TestCommandsPrint(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
-// allViewers is the viewer of requests that mean all.
+// allViewers is the viewer of requests to all Viewers.
 const allViewers = "-"
 
 type viewersCommand struct{}
@@ -48,11 +48,11 @@ func (viewersCommand) Run(a *app) error {
 }
 
 type lsCommand struct {
-	Filter  string   `arg:"" optional:"" help:"What to list, such as 'status = RUNNING AND path:\"vision\"'; docs/search.md is the manual. Default: all."`
+	Filter  string   `arg:"" optional:"" help:"Filter, such as 'status = RUNNING AND path:\"vision\"'; see docs/search.md. Default: all."`
 	Metric  []string `short:"m" sep:"none" placeholder:"NAME" help:"Add a column with the last value of a metric; may be repeated."`
-	OrderBy string   `placeholder:"FIELD" help:"Such as 'metrics.loss.min' or 'create_time desc', which is the default."`
-	Limit   int      `short:"n" placeholder:"N" help:"At most so many. Default: all."`
-	Viewer  string   `default:"-" placeholder:"NAME" help:"Of one Viewer only."`
+	OrderBy string   `placeholder:"FIELD" help:"Order, such as 'metrics.loss.min' or 'create_time desc', which is the default."`
+	Limit   int      `short:"n" placeholder:"N" help:"Maximum number of experiments. Default: all."`
+	Viewer  string   `default:"-" placeholder:"NAME" help:"Only experiments of this Viewer."`
 }
 
 // Help is the end of the manual.
@@ -117,7 +117,7 @@ func (c *lsCommand) row(e *runicornapiv1.Experiment) []cell {
 	return row
 }
 
-// value is a value of any kind.
+// value returns the cell of a value of any kind.
 func value(v *runicornapiv1.Value) cell {
 	switch v := v.GetKind().(type) {
 	case *runicornapiv1.Value_Number:
@@ -144,8 +144,8 @@ func cleanAll(texts []string) []string {
 }
 
 type bestCommand struct {
-	Metric string `arg:"" help:"Its exact name."`
-	Filter string `arg:"" optional:"" help:"Among which experiments. Default: all."`
+	Metric string `arg:"" help:"Exact name of the metric."`
+	Filter string `arg:"" optional:"" help:"Filter of the experiments. Default: all."`
 	Min    bool   `help:"Smaller values are better."`
 	Last   bool   `help:"Rank by the last value of each experiment instead of its best one."`
 }

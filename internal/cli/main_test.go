@@ -20,13 +20,13 @@ import (
 // update rewrites golden files.
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// binary is the server; demo is it with its demo Viewers.
+// binary is the server; demo is the running server with its demo Viewers.
 var (
 	binary serverproc.Binary
 	demo   *serverproc.Process
 )
 
-// suite starts the demo for the tests, and ends it after them.
+// suite starts the demo before the tests, and stops it after them.
 type suite struct{ m *testing.M }
 
 func (s suite) Run() int {
@@ -46,7 +46,7 @@ func (s suite) Run() int {
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(suite{m}) }
 
-// result is what a command did.
+// result is the output and exit code of a command.
 type result struct {
 	out, errOut string
 	err         error
@@ -67,7 +67,7 @@ func runWith(t *testing.T, env map[string]string, args ...string) result {
 	return result{out.String(), errOut.String(), err}
 }
 
-// wantGolden compares with a golden file.
+// wantGolden compares a result with a golden file.
 func wantGolden(t *testing.T, name, got string) {
 	t.Helper()
 	path := filepath.Join("testdata", name+".txt")

@@ -16,10 +16,10 @@ type protosCommand struct {
 
 // Help is the end of the manual.
 func (protosCommand) Help() string {
-	return "The protos come with all that they import.\n\nExample: runicorn-grpc protos protos"
+	return "The files include all imports.\n\nExample: runicorn-grpc protos protos"
 }
 
-// Run writes the protos, and says how to compile them.
+// Run writes the protos, and prints how to compile them.
 func (c *protosCommand) Run(a *app) error {
 	files, count := runicorngrpc.Protos(), 0
 	err := fs.WalkDir(files, ".", func(path string, entry fs.DirEntry, err error) error {

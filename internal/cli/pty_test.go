@@ -16,16 +16,16 @@ import (
 	"golang.org/x/term"
 )
 
-// terminal is the other side of a terminal in which the binary runs.
+// terminal is the master side of a terminal in which the binary runs.
 type terminal struct {
 	*os.File
 
 	cmd    *exec.Cmd
 	before term.State
-	shown  bytes.Buffer // what was read of it
+	shown  bytes.Buffer // output read so far
 }
 
-// startInTerminal runs the binary, in front of the demo, in a terminal of its own.
+// startInTerminal runs the binary, with the demo as its server, in a new terminal.
 func startInTerminal(t *testing.T, columns uint16, env []string, args ...string) *terminal {
 	t.Helper()
 	path, err := binary.Path(t.Context())
@@ -65,10 +65,10 @@ func (tt *terminal) readUntil(t *testing.T, want string) {
 	}
 }
 
-// end waits for the exit code, and checks that the terminal is as it was.
+// end waits for the exit code, and checks that the terminal was restored.
 func (tt *terminal) end(t *testing.T, code int) string {
 	t.Helper()
-	_, _ = tt.shown.ReadFrom(tt) // ends with EIO on Linux when nobody has the terminal any more
+	_, _ = tt.shown.ReadFrom(tt) // ends with EIO on Linux when the other side is closed
 	if _ = tt.cmd.Wait(); tt.cmd.ProcessState.ExitCode() != code {
 		t.Errorf("%v, want exit code %d; it showed %q", tt.cmd.ProcessState, code, tt.shown.String())
 	}
@@ -174,7 +174,7 @@ func TestControlCEndsWhatWaitsForAServer(t *testing.T) {
 	}
 }
 
-// interrupt presses Ctrl-C, and expects nothing but the end.
+// interrupt presses Ctrl-C, and expects the command to end without further output.
 func (tt *terminal) interrupt(t *testing.T) {
 	t.Helper()
 	if _, err := tt.WriteString("\x03"); err != nil {

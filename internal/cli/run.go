@@ -13,12 +13,11 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/filter"
 )
 
-// shownCandidates is how many experiments an error names.
+// shownCandidates is the maximum number of experiments in an error.
 const shownCandidates = 8
 
-// find returns the one experiment that a command line means: by its run id or the
-// beginning of it, its path, its alias, with "viewer/" before it or without, or by
-// its resource name.
+// find returns the experiment that an argument names: by its run id or a prefix of it,
+// its path, its alias, each optionally with "viewer/" in front, or by its resource name.
 func (a *app) find(given string) (*runicornapiv1.Experiment, error) {
 	if strings.HasPrefix(given, "viewers/") {
 		answer, err := a.client.ExperimentService.GetExperiment(a.ctx, &runicornapiv1.GetExperimentRequest{
@@ -27,7 +26,7 @@ func (a *app) find(given string) (*runicornapiv1.Experiment, error) {
 		return answer.GetExperiment(), err
 	}
 	var found []*runicornapiv1.Experiment
-	if given != "" { // with which every run id begins
+	if given != "" { // the empty text is a prefix of every run id
 		var err error
 		if found, err = a.candidates(given); err != nil {
 			return nil, err
@@ -37,7 +36,7 @@ func (a *app) find(given string) (*runicornapiv1.Experiment, error) {
 	case 1:
 		return found[0], nil
 	case 0:
-		return nil, fmt.Errorf("no experiment is called %q, by run id, path or alias; runicorn-grpc ls lists them", given)
+		return nil, fmt.Errorf("no experiment has the run id, path or alias %q; runicorn-grpc ls lists them", given)
 	}
 	var names []string
 	for _, e := range found[:min(len(found), shownCandidates)] {
@@ -50,22 +49,22 @@ func (a *app) find(given string) (*runicornapiv1.Experiment, error) {
 	if more := len(found) - len(names); more > 0 {
 		names = append(names, fmt.Sprintf("and %d more", more))
 	}
-	return nil, fmt.Errorf("%q may be %d experiments: %s; name one of them so", given, len(found), clean(strings.Join(names, ", ")))
+	return nil, fmt.Errorf("%q may be %d experiments: %s; use one of these names", given, len(found), clean(strings.Join(names, ", ")))
 }
 
-// candidates are the experiments that a text may mean. Those that have it as their
-// whole name go before those whose run id begins with it.
+// candidates returns the experiments that an argument may name: those with this name
+// or, if there are none, those whose run id has it as a prefix.
 func (a *app) candidates(given string) ([]*runicornapiv1.Experiment, error) {
-	where := named(given)
+	where := nameFilter(given)
 	viewer, rest, found := strings.Cut(given, "/")
 	if found && rest != "" {
-		where = fmt.Sprintf("(%s) OR (viewer = %s AND (%s))", where, filter.Quote(viewer), named(rest))
+		where = fmt.Sprintf("(%s) OR (viewer = %s AND (%s))", where, filter.Quote(viewer), nameFilter(rest))
 	}
 	var whole, begins []*runicornapiv1.Experiment
 	for e, err := range a.client.Experiments(a.ctx, &runicornapiv1.ListExperimentsRequest{Viewer: allViewers, Filter: where}) {
 		if err != nil {
 			if _, partial := errors.AsType[*client.PartialError](err); partial && len(whole)+len(begins) > 0 {
-				break // what was meant is there
+				break // a candidate was found
 			}
 			return nil, err
 		}
@@ -82,9 +81,10 @@ func (a *app) candidates(given string) ([]*runicornapiv1.Experiment, error) {
 	return begins, nil
 }
 
-// named selects experiments that may be called so. Texts compare by their bytes,
-// so those that begin so stand before the text with the greatest of all letters.
-func named(text string) string {
+// nameFilter returns a filter for experiments that have text as their path or alias, or
+// as a prefix of their run id. Texts compare by their bytes, so all texts with the prefix
+// are less than the prefix followed by the maximum rune.
+func nameFilter(text string) string {
 	quoted := filter.Quote(text)
 	return fmt.Sprintf("(run_id >= %s AND run_id < %s) OR path = %[1]s OR alias = %[1]s", quoted, filter.Quote(text+string(unicode.MaxRune)))
 }
@@ -171,12 +171,12 @@ func (a *app) printMetrics(metrics []*runicornapiv1.MetricInfo) error {
 	t := &table{}
 	t.header("METRIC", "POINTS", "STEPS", "LAST", "MIN", "MAX")
 	for _, m := range metrics {
-		least, greatest := cell{}, cell{}
+		minimum, maximum := cell{}, cell{}
 		if m.MinValue != nil {
-			least, greatest = number(m.GetMinValue()), number(m.GetMaxValue())
+			minimum, maximum = number(m.GetMinValue()), number(m.GetMaxValue())
 		}
 		steps := fmt.Sprintf("%d…%d", m.GetFirstStep(), m.GetLastStep())
-		t.add(text(m.GetMetricName()), integer(m.GetCount()), text(steps), value(m.GetLastValue()), least, greatest)
+		t.add(text(m.GetMetricName()), integer(m.GetCount()), text(steps), value(m.GetLastValue()), minimum, maximum)
 	}
 	if _, err := fmt.Fprintln(a.out); err != nil {
 		return err

@@ -11,7 +11,7 @@ import (
 	runicorngrpc "github.com/runicorn-grpc/runicorn-grpc"
 )
 
-// TestJSONIsThatOfTheAPI checks each line against the OpenAPI document.
+// TestJSONIsThatOfTheAPI checks each line of output against the OpenAPI document.
 func TestJSONIsThatOfTheAPI(t *testing.T) {
 	t.Parallel()
 	var document struct {
@@ -24,7 +24,7 @@ func TestJSONIsThatOfTheAPI(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		args  []string
-		lines int // at least
+		lines int // minimum
 	}{
 		{"Viewer", []string{"viewers"}, 2},
 		{"Experiment", []string{"ls", "-m", "loss"}, 11},
@@ -53,7 +53,7 @@ func TestJSONIsThatOfTheAPI(t *testing.T) {
 	}
 }
 
-// schema is what the OpenAPI document uses of JSON Schema.
+// schema is the part of JSON Schema that the OpenAPI document uses.
 type schema struct {
 	Ref                  string `json:"$ref"`
 	Type                 any
@@ -66,7 +66,7 @@ type schema struct {
 	OneOf, AnyOf         []*schema
 }
 
-// check compares a value with a schema, and says where they differ.
+// check compares a value with a schema, and returns the first difference.
 func check(all map[string]*schema, s *schema, value any, at string) error {
 	if s == nil {
 		return fmt.Errorf("%s: there is no schema", at)

@@ -19,8 +19,7 @@ type table struct {
 	rows [][]cell
 }
 
-// cell is text with the SGR code of its color. A column that has numbers is aligned
-// at the right.
+// cell is text with the SGR code of its color. A column with numbers is right-aligned.
 type cell struct {
 	text     string
 	color    string
@@ -74,7 +73,7 @@ func (t *table) print(w io.Writer, colors bool) error {
 	return err
 }
 
-// columns is how many columns of a terminal a text takes.
+// columns returns the width of a text in columns of a terminal.
 func columns(s string) (n int) {
 	for _, r := range s {
 		switch kind := width.LookupRune(r).Kind(); {
@@ -88,7 +87,8 @@ func columns(s string) (n int) {
 	return n
 }
 
-// clean makes text of runs fit for a terminal: one line, no control sequences.
+// clean replaces control characters, so that text of runs is one line and cannot control
+// the terminal.
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
@@ -100,7 +100,7 @@ func clean(s string) string {
 
 func formatNumber(v float64) string { return strconv.FormatFloat(v, 'g', 6, 64) }
 
-// formatTime is in local time; empty if there is none.
+// formatTime returns a time in the local time zone; empty if at is nil.
 func formatTime(at *timestamppb.Timestamp) string {
 	if at == nil {
 		return ""
@@ -122,7 +122,7 @@ func formatBytes(n int64) string {
 	return fmt.Sprintf("%.1f %s", size, unit)
 }
 
-// status is an experiment's status in its color.
+// status returns the cell of an experiment's status, in color.
 func status(e *runicornapiv1.Experiment) cell {
 	color := map[runicornapiv1.ExperimentStatus]string{
 		runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_RUNNING:     "36",

@@ -16,7 +16,7 @@ import (
 
 func TestADeadServerIsOneSentenceThatSaysWhatToDo(t *testing.T) {
 	t.Parallel()
-	listener, err := net.Listen("tcp", "127.0.0.1:0") // nobody else gets this port
+	listener, err := net.Listen("tcp", "127.0.0.1:0") // reserves the port
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,7 +27,7 @@ func TestADeadServerIsOneSentenceThatSaysWhatToDo(t *testing.T) {
 	for _, command := range []string{"ls", "viewers", "show x", "tail x", "logs x", "best x", "export x -o x.csv"} {
 		got := runCommand(t, append(strings.Fields(command), "--address", address)...)
 		want := address + " does not answer (dial tcp " + address + ": connect: connection refused); is runicorn-grpc running there? " +
-			"Start it with: runicorn-grpc --demo, or name another server by --address"
+			"Start it with: runicorn-grpc --demo, or set another server with --address"
 		if got.err == nil || got.err.Error() != want || got.out != "" || got.errOut != "" {
 			t.Errorf("%s: %s", command, got.text())
 		}
@@ -51,7 +51,7 @@ func TestARefusedTokenSaysHowToGiveOne(t *testing.T) {
 	})
 	env := map[string]string{"RUNICORN_GRPC_ADDRESS": server.GRPCAddr}
 	got := runWith(t, env, "viewers", "--token=another-secret")
-	if got.err == nil || !strings.HasSuffix(got.err.Error(), "give one by $RUNICORN_GRPC_TOKEN or --token") || strings.Contains(got.text(), "secret") {
+	if got.err == nil || !strings.HasSuffix(got.err.Error(), "set one with $RUNICORN_GRPC_TOKEN or --token") || strings.Contains(got.text(), "secret") {
 		t.Error(got.text())
 	}
 	if got := runWith(t, env, "viewers", "--token=0123456789abcdef0123456789abcdef"); got.err != nil {
@@ -63,7 +63,7 @@ func TestARefusedTokenSaysHowToGiveOne(t *testing.T) {
 	}
 }
 
-// closedPipe is the standard output of a command whose reader has enough.
+// closedPipe is the standard output of a command whose reader has closed the pipe.
 type closedPipe struct{}
 
 func (closedPipe) Write([]byte) (int, error) { return 0, syscall.EPIPE }
@@ -111,7 +111,7 @@ func TestTheProcessEndsQuietlyWhenItsPipeCloses(t *testing.T) {
 	if err := out.Close(); err != nil {
 		t.Fatal(err)
 	}
-	_ = cmd.Wait() // by the signal of the pipe, as every program
+	_ = cmd.Wait() // ends by SIGPIPE, as programs usually do
 	state, ok := cmd.ProcessState.Sys().(syscall.WaitStatus)
 	if !ok || state.Signal() != syscall.SIGPIPE && state.ExitStatus() != 0 || errOut.Len() > 0 {
 		t.Errorf("%v: %s", cmd.ProcessState, errOut)

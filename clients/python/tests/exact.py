@@ -1,5 +1,5 @@
-"""A user's program: prints what a run logs, until it ends. It handles no errors;
-python_test.go breaks everything around it, and compares with the files."""
+"""A user's program without error handling: it prints what a run logs until the run
+ends. exact_test.go injects faults, and compares the output with the files."""
 
 import asyncio
 import json

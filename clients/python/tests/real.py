@@ -8,7 +8,7 @@ from exact import show
 
 
 def history(client, run):
-    """Prints all points, and that a table has the last of each step."""
+    """Prints all points, and checks that a table has the last point of each step."""
     read = client.history(run).load()
     for series in read:
         for point in series:
@@ -28,7 +28,7 @@ def download(client, run, path):
 
 
 def lists(client, *_):
-    """Calls what reads, and prints what the Viewer lacks."""
+    """Calls the methods that read, and prints what the Viewer does not support."""
     lacking = []
     run = client.experiments(limit=1).to_list()[0]
     calls = {
@@ -50,7 +50,7 @@ def lists(client, *_):
 
 
 def ssh(client, port, user, password):
-    """Connects to an SSH server, whose key is unknown where Viewers look."""
+    """Connects to an SSH server, whose key is unknown to Viewers that check it."""
     try:
         client.connect_remote("127.0.0.1", user, port=int(port), password=password)
         known = True

@@ -95,7 +95,7 @@ def test_tables_have_the_points(client, ended):
 
 
 def test_tables_are_the_same_however_they_are_read(client):
-    """As Arrow, as logged, and merged by the server."""
+    """Tables read as Arrow, as logged points, and merged by the server are equal."""
     import pandas as pd
 
     for run in client.experiments("NOT status = RUNNING", viewer="-"):
@@ -130,9 +130,9 @@ def test_experiments_become_a_table(client):
 
 
 def test_exports_and_downloads_are_saved_and_checked(client, ended, tmp_path):
-    told = []
-    saved = client.export(ended, tmp_path / "x.csv", "csv", progress=lambda done, total: told.append((done, total)))
-    assert saved.path.stat().st_size == saved.size_bytes == told[-1][0] and len(saved.sha256) == 64
+    reported = []
+    saved = client.export(ended, tmp_path / "x.csv", "csv", progress=lambda done, total: reported.append((done, total)))
+    assert saved.path.stat().st_size == saved.size_bytes == reported[-1][0] and len(saved.sha256) == 64
     named = client.export([ended], tmp_path, "json")
     assert named.path.parent == tmp_path and named.path.name.endswith(".json")
     assert not list(tmp_path.glob("*.part")) and not list(tmp_path.glob(".*"))
@@ -206,7 +206,7 @@ def test_asyncio(demo, live):
             tasks = [group.create_task(all_of_it(client)) for _ in range(3)]
         assert tasks[0].result()[2] == {"created", "synced"}
 
-    asyncio.run(main())  # each run has a loop of its own
+    asyncio.run(main())  # each asyncio.run creates a new event loop
     asyncio.run(main())
 
 
@@ -263,7 +263,7 @@ def test_tls(tmp_path):
         with r.Client(server.grpc, ca_file=str(cert)) as client:
             assert client.viewers().to_list()
         with r.Client(f"https://{server.grpc}", retries=0) as client, pytest.raises(r.ConnectionError):
-            client.viewers().to_list()  # not signed by anybody that the system trusts
+            client.viewers().to_list()  # the certificate's issuer is not trusted by the system
         with r.Client(server.grpc, retries=0) as client, pytest.raises(r.ConnectionError):
             client.viewers().to_list()
 

@@ -1,4 +1,4 @@
-"""The package has all of the contract."""
+"""The package covers the whole contract."""
 
 import asyncio
 import inspect
@@ -14,7 +14,7 @@ ARGUMENTS = {"runs": "run", "format": "csv", "to_stage": "staging", "metrics": [
 
 
 class Recorder:
-    """A transport that notes calls and answers each with an empty message."""
+    """A transport that records calls and responds to each with an empty message."""
 
     def __init__(self, settings):
         self.settings, self.calls = settings, []

@@ -1,4 +1,4 @@
-"""Forks, interrupts, abandoned iterators: nothing hangs, leaks or complains."""
+"""Forks, interrupts, abandoned iterators: nothing hangs, leaks or prints warnings."""
 
 import asyncio
 import gc
@@ -20,7 +20,7 @@ LIMIT = 60  # seconds, on a busy machine
 
 
 def run_program(demo, body, interrupt=False):
-    """Runs a program of its own, which must end well and say nothing on stderr."""
+    """Runs a program in a new process, which must succeed and print nothing on stderr."""
     program = "import runicorn_grpc as r, sys, os, time\nclient = r.Client(%r)\nrun = client.experiments(status='running').to_list()[0]\n" % demo.grpc
     process = subprocess.Popen([sys.executable, "-W", "error", "-c", program + textwrap.dedent(body)], text=True,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -175,7 +175,7 @@ def test_a_cancelled_iteration_goes_on(demo, live):
 
 
 class Proxy:
-    """Passes TCP on, and resets all its connections on demand."""
+    """Forwards TCP, and resets all connections on demand."""
 
     def __init__(self, target):
         self.target = target
@@ -223,14 +223,14 @@ class Proxy:
         self.reset()
 
 
-def continuous(points, breaks, enough):
-    """Consumes a tail's points, and breaks something every now and then."""
+def continuous(points, faults, enough):
+    """Consumes a tail's points, and injects a fault from time to time."""
     steps = []
     for point in points:
         steps.append(point.step)
-        if breaks and point.step >= breaks[0][0]:
-            breaks.pop(0)[1]()
-        if not breaks and point.step >= enough:
+        if faults and point.step >= faults[0][0]:
+            faults.pop(0)[1]()
+        if not faults and point.step >= enough:
             break
     assert steps == list(range(1, len(steps) + 1))
 
@@ -241,8 +241,8 @@ def test_each_point_comes_once_through_a_proxy_that_resets(demo):
         with r.Client(proxy.address) as client:
             run = client.experiments(status="running").to_list()[0]
             last = client.history(run, ["train/loss"])["train/loss"].steps[-1]
-            breaks = [(last * part, proxy.reset) for part in (0.1, 0.5, 0.9, 1)] + [(last + 3, proxy.reset)]
-            continuous(client.tail(run, ["train/loss"]).points(), breaks, last + 6)
+            faults = [(last * part, proxy.reset) for part in (0.1, 0.5, 0.9, 1)] + [(last + 3, proxy.reset)]
+            continuous(client.tail(run, ["train/loss"]).points(), faults, last + 6)
             assert proxy.resets >= 3
     finally:
         proxy.close()
@@ -250,7 +250,7 @@ def test_each_point_comes_once_through_a_proxy_that_resets(demo):
 
 @pytest.mark.parametrize("kind", ["blocking", "asyncio"])
 def test_each_point_comes_once_over_a_freeze(own_server, kind):
-    """Frozen for longer than two heartbeats, so that the client cuts the stream."""
+    """The server hangs for longer than two heartbeats, so that the client cancels the stream."""
     def freeze():
         own_server.process.send_signal(signal.SIGSTOP)
         threading.Timer(3, own_server.process.send_signal, [signal.SIGCONT]).start()
@@ -278,7 +278,7 @@ def test_each_point_comes_once_over_a_freeze(own_server, kind):
 
 
 def test_connections_of_silent_streams_are_closed(own_server):
-    """However often a frozen server is tried anew."""
+    """Repeated attempts to reach a server that hangs leak nothing."""
     def connections():
         return sum(os.readlink(f"/proc/self/fd/{fd}").startswith("socket:") for fd in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{fd}"))
 

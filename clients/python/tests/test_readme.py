@@ -1,4 +1,4 @@
-"""Every block of the README runs, in its order, as one program."""
+"""Runs all code blocks of the README, in order, as one program."""
 
 import pathlib
 import re

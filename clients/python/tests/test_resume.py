@@ -1,4 +1,4 @@
-"""Tails that resume, over a transport that breaks as it is told."""
+"""Tails that resume, over a transport with scripted failures."""
 
 import random
 
@@ -148,9 +148,9 @@ def test_events_tell_resets_changes_and_ends():
     assert [type(e).__name__ for e in tail(script)] == ["LogReset", "StatusChange", "CaughtUp", "End"]
     with pytest.raises(r.LogResetError, match="was replaced"):
         next(tail(Script([message("a", log_reset={"reason": "replaced"}), batch("b", 1)])).points())
-    told = []
-    assert [p.step for p in tail(Script([message("a", log_reset={"reason": "replaced"}), batch("b", 1)])).points(told.append)] == [1]
-    assert told[0].reason == "replaced"
+    events = []
+    assert [p.step for p in tail(Script([message("a", log_reset={"reason": "replaced"}), batch("b", 1)])).points(events.append)] == [1]
+    assert events[0].reason == "replaced"
 
 
 def test_delays_grow_are_jittered_and_obey_the_server():
@@ -220,7 +220,7 @@ def test_a_table_that_the_server_refuses_as_arrow_is_read_as_points():
 
 
 class BlockingScript(Script, BlockingTransport):
-    """A transport over which tables are made while they come."""
+    """A transport over which tables are built while they are received."""
 
 
 @pytest.mark.parametrize("transport", [Script, BlockingScript])
@@ -244,17 +244,17 @@ def test_a_table_that_breaks_is_the_same_or_read_as_points(transport):
         client._transport = transport(*calls)
         return client.history("run").to_arrow(), client._transport
 
-    breaks = len(chunks) // 2
-    table, script = read([file_part(header=header), *chunks[:breaks], UNAVAILABLE],
-                         [file_part(header=header | {"offset": breaks * 1000}), *chunks[breaks:], end])
-    assert table.equals(wanted) and script.requests[1].offset == breaks * 1000 and script.cancelled == 2
-    # Without an etag it begins again; points take over once rows were made.
+    half = len(chunks) // 2
+    table, script = read([file_part(header=header), *chunks[:half], UNAVAILABLE],
+                         [file_part(header=header | {"offset": half * 1000}), *chunks[half:], end])
+    assert table.equals(wanted) and script.requests[1].offset == half * 1000 and script.cancelled == 2
+    # Without an etag the file is sent again from its start; after rows have been built, points are read instead.
     again = [file_part(header={}), *chunks, end]
-    table, script = read([file_part(header={}), *chunks[:breaks], UNAVAILABLE], [trailer] if transport is BlockingScript else again)
+    table, script = read([file_part(header={}), *chunks[:half], UNAVAILABLE], [trailer] if transport is BlockingScript else again)
     assert table.num_rows == (0 if transport is BlockingScript else 1000) and script.calls == []
     for error in (r.NotFoundError("no run", code="NOT_FOUND", reason="RUN_NOT_FOUND"), KeyboardInterrupt()):
         with pytest.raises(type(error)):
-            read([file_part(header=header), *chunks[:breaks], error])
+            read([file_part(header=header), *chunks[:half], error])
     with pytest.raises(r.IncompleteError, match="damaged"):
         read([file_part(header={}), *chunks, file_part(trailer={"size_bytes": 1})])
 
@@ -311,9 +311,9 @@ def test_a_watch_that_resumes_tells_each_change_once():
     client = r.Client("127.0.0.1:1")
     client._transport = Script([*first, UNAVAILABLE], again)
     watched = client.watch()
-    told = [(c.kind, c.experiment and c.experiment.resource_name) for c in watched]
-    assert told == [("created", "a"), ("created", "b"), ("created", "c"), ("synced", None),
-                    ("updated", "b"), ("created", "d"), ("deleted", "a"), ("synced", None), ("deleted", "d")]
+    changes = [(c.kind, c.experiment and c.experiment.resource_name) for c in watched]
+    assert changes == [("created", "a"), ("created", "b"), ("created", "c"), ("synced", None),
+                       ("updated", "b"), ("created", "d"), ("deleted", "a"), ("synced", None), ("deleted", "d")]
     assert sorted(watched.experiments) == ["b", "c"]
 
 

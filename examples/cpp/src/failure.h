@@ -1,4 +1,4 @@
-// What a program can read from an error.
+// Errors of calls, with the details that the server sent.
 #pragma once
 
 #include <optional>
@@ -8,12 +8,12 @@
 #include <google/rpc/status.pb.h>
 #include <grpcpp/grpcpp.h>
 
-// Throws unless a call went well.
+// Throws if a call failed.
 inline void check(const grpc::Status& status) {
   if (!status.ok()) throw std::runtime_error(status.error_message());
 }
 
-// The detail of a type, if the server sent one.
+// Returns the error detail of a type, if the server sent one.
 template <typename Detail>
 std::optional<Detail> detail(const grpc::Status& status) {
   google::rpc::Status sent;

@@ -10,7 +10,7 @@ using runicornapi::v1::MetricSeries;
 
 namespace {
 
-// JSON has no word for NaN and the infinities; protobuf makes texts of them.
+// JSON cannot represent NaN and the infinities; protobuf converts them to texts.
 std::string value(const MetricSeries& series, int i) {
   switch (series.kind()) {
     case runicornapi::v1::METRIC_KIND_TEXT:

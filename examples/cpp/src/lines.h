@@ -1,4 +1,4 @@
-// One JSON object per point and line.
+// Prints points, one JSON object per line.
 #pragma once
 
 #include <cstddef>
@@ -10,12 +10,12 @@
 
 class Lines {
  public:
-  // A limit of 0 is none.
+  // A limit of 0 means no limit.
   explicit Lines(std::size_t limit) : limit_(limit) {}
 
   void print(const std::string& line) const;
 
-  // Prints the points of a batch; false says that as many were printed as were asked for.
+  // Prints the points of a batch; false means that the limit is reached.
   bool print(const runicornapi::v1::MetricBatch& batch);
 
  private:

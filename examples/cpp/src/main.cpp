@@ -1,5 +1,5 @@
-// Uses a runicorn-grpc server: lists experiments, reads a history, follows a run that
-// is training, and reads an error.
+// Uses a runicorn-grpc server: lists experiments, reads a history, tails a run, and reads
+// an error.
 #include <iostream>
 #include <string>
 #include <vector>
@@ -51,10 +51,10 @@ void history(const std::string& address, const std::string& run, Lines& out) {
     out.print(message.batch());
   }
   check(messages->Finish());
-  if (!complete) throw std::runtime_error("the history was cut: no trailer");
+  if (!complete) throw std::runtime_error("the history is truncated: no trailer");
 }
 
-// Asks for a run that no Viewer has, and prints what a program can read from the error.
+// Requests a run that does not exist, and prints the reason and details of the error.
 void error(const std::string& address, const Lines& out) {
   ExperimentService::Stub experiments(connect(address));
   GetExperimentRequest request;
@@ -64,7 +64,7 @@ void error(const std::string& address, const Lines& out) {
   const grpc::Status status = experiments.GetExperiment(&context, request, &answer);
   const auto info = detail<google::rpc::ErrorInfo>(status);
   if (!info) throw std::runtime_error("no error with google.rpc.ErrorInfo: " + status.error_message());
-  // grpc++ has no names of codes.
+  // grpc++ does not have the names of codes.
   const std::string code = status.error_code() == grpc::NOT_FOUND ? "\"NOT_FOUND\"" : std::to_string(status.error_code());
   out.print("{\"code\":" + code + "," + json(*info).substr(1));
 }

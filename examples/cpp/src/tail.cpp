@@ -13,8 +13,8 @@ namespace {
 
 constexpr seconds heartbeat{5};
 
-// Says whether the server is away for a while, or the call broke on its way: a server
-// that is killed behind a proxy looks so. Anything else is final.
+// Returns whether the call can be resumed: the server is unavailable, or the connection
+// failed, which proxies report as an error without a reason. Any other error is final.
 bool resumable(const grpc::Status& status) {
   switch (status.error_code()) {
     case grpc::UNAVAILABLE:
@@ -30,15 +30,15 @@ bool resumable(const grpc::Status& status) {
   }
 }
 
-// A channel of its own for each call: channels share connections otherwise, and so a
-// frozen one.
+// Creates a channel that does not share its connection: by default a new channel would
+// use the connection that hangs.
 std::shared_ptr<grpc::Channel> connect(const std::string& address) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
 }
 
-// A call whose steps have a time limit, which those of the blocking API have not.
+// A call with a timeout for each step, which the blocking API does not have.
 class Call {
  public:
   Call(const std::string& address, const TailMetricsRequest& request)
@@ -52,7 +52,7 @@ class Call {
     }
   }
 
-  // Waits for the answer to begin, or for the next message; false is the end.
+  // Waits for the start of the response, or for the next message; false is the end.
   bool begins() { return step(); }
   bool next(TailMetricsResponse* message) {
     reader_->Read(message, this);
@@ -60,7 +60,7 @@ class Call {
   }
 
   grpc::Status end() {
-    if (silent_) {  // the computer slept, or the server is frozen and would keep the connection
+    if (silent_) {  // the computer slept, or the server hangs but keeps the connection
       return {grpc::UNAVAILABLE, "no message for two heartbeats"};
     }
     reader_->Finish(&status_, this);
@@ -88,7 +88,7 @@ class Call {
 
 Tail::Tail(std::string address, const std::string& run, int cut_after, Lines& out)
     : address_(std::move(address)), cut_after_(cut_after), out_(out) {
-  request_.add_run_ids(run);  // stays beside the token: proxies route by it
+  request_.add_run_ids(run);  // is sent together with the token: proxies route by it
   request_.mutable_heartbeat_interval()->set_seconds(heartbeat.count());
 }
 
@@ -102,10 +102,10 @@ void Tail::run() {
   }
 }
 
-// Prints what comes over one connection. OK comes only after the `end` of the run, or
-// when as many points were printed as were asked for.
+// Prints the points of one connection. Returns OK only after the `end` of the run, or
+// when the limit of points is reached.
 grpc::Status Tail::connection() {
-  TailMetricsResponse message;  // outlives the call, which writes to it
+  TailMetricsResponse message;  // must outlive the call, which writes to it
   Call call(address_, request_);
   if (!call.begins()) return call.end();
   while (call.next(&message)) {
@@ -119,18 +119,19 @@ grpc::Status Tail::connection() {
 
 bool Tail::print(const TailMetricsResponse& message) {
   if (message.has_log_reset()) {
-    // What was printed of this run no longer holds; it comes again.
+    // Discard the points printed of this run; they are sent again.
     out_.print("{\"log_reset\":" + quoted(LogResetReason_Name(message.log_reset().reason())) + "}");
   }
   return out_.print(message.batch());
 }
 
-// Grows from 0.2 s to 10 s, jittered, and is never shorter than the server asks for.
+// The delay grows from 0.2 s to 10 s, is jittered, and is never shorter than the server's
+// RetryInfo.
 duration<double> Tail::delay(const grpc::Status& status) {
   const double grown = std::min(0.2 * std::pow(2, std::min(failures_ - 1, 6)), 10.0);
-  double asked = 0;
+  double minimum = 0;
   if (const auto info = detail<google::rpc::RetryInfo>(status)) {
-    asked = info->retry_delay().seconds() + info->retry_delay().nanos() / 1e9;
+    minimum = info->retry_delay().seconds() + info->retry_delay().nanos() / 1e9;
   }
-  return duration<double>(std::max(grown * std::uniform_real_distribution<>(0.5, 1)(random_), asked));
+  return duration<double>(std::max(grown * std::uniform_real_distribution<>(0.5, 1)(random_), minimum));
 }

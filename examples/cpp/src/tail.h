@@ -9,8 +9,8 @@
 #include "runicornapi/v1/metric_service.grpc.pb.h"
 
 // Prints the points of a run as they are logged, until it ends. However often the
-// connection breaks, no point is lost or printed twice: the stream resumes after the
-// last message that was printed. A program that must survive its own end stores each
+// connection fails, no point is lost or printed twice: the stream resumes after the
+// last printed message. A program that is to resume after its own restart stores each
 // message's resume_token together with the message's points.
 class Tail {
  public:
@@ -27,6 +27,6 @@ class Tail {
   Lines& out_;
   runicornapi::v1::TailMetricsRequest request_;
   int messages_ = 0;
-  int failures_ = 0;  // in a row
+  int failures_ = 0;  // consecutive
   std::minstd_rand random_{std::random_device{}()};
 };

@@ -1,4 +1,4 @@
-// One JSON object per point and line.
+// Prints points, one JSON object per line.
 import { type MetricBatch, MetricKind } from "../gen/runicornapi/v1/metric_pb.js";
 
 export interface Point {
@@ -24,8 +24,8 @@ export function* points(batch: MetricBatch): Generator<Point> {
   }
 }
 
-// line writes a point. JSON.stringify takes no bigint, and makes null of what
-// is not finite.
+// line writes a point. JSON.stringify does not accept bigint, and writes numbers
+// that are not finite as null.
 export function line({ metric, step, value }: Point): string {
   const text = typeof value === "number" && !Number.isFinite(value) ? `"${value}"` : JSON.stringify(value);
   return `{"metric":${JSON.stringify(metric)},"step":${step},"value":${text}}`;

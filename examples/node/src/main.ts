@@ -1,5 +1,5 @@
-// Uses a runicorn-grpc server: lists experiments, reads a history, follows a
-// run that is training, and reads an error.
+// Uses a runicorn-grpc server: lists experiments, reads a history, tails a run,
+// and reads an error.
 import { parseArgs } from "node:util";
 
 import { Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
@@ -38,7 +38,7 @@ async function history(transport: Transport, run: string) {
     complete = event.case === "trailer";
     if (event.case === "batch") for (const point of points(event.value)) show(line(point));
   }
-  if (!complete) throw new Error("the history was cut: no trailer");
+  if (!complete) throw new Error("the history is truncated: no trailer");
 }
 
 // tail prints the points of a run as they are logged, until it ends.
@@ -46,7 +46,7 @@ async function tail(baseUrl: string, run: string, cutAfter: number, limit: numbe
   let count = 0;
   for await (const { event } of follow(baseUrl, run, cutAfter)) {
     if (event.case === "logReset") {
-      // What was printed of this run no longer holds; it comes again.
+      // Discard the points printed of this run; they are sent again.
       show(JSON.stringify({ log_reset: LogResetReasonSchema.value[event.value.reason]?.name }));
     }
     if (event.case !== "batch") continue;
@@ -57,8 +57,8 @@ async function tail(baseUrl: string, run: string, cutAfter: number, limit: numbe
   }
 }
 
-// error asks for a run that no Viewer has, and prints what a program can read
-// from the error.
+// error requests a run that does not exist, and prints the reason and details of
+// the error.
 async function error(transport: Transport) {
   const experiments = createClient(ExperimentService, transport);
   try {
@@ -104,5 +104,5 @@ try {
       throw new Error(usage);
   }
 } finally {
-  connection.abort(); // kept open, it would keep the process
+  connection.abort(); // an open connection would keep the process running
 }

@@ -1,4 +1,4 @@
-//! One JSON object per point and line.
+//! Prints points, one JSON object per line.
 
 use serde_json::{json, Value};
 
@@ -10,7 +10,7 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// A limit of 0 is none.
+    /// A limit of 0 means no limit.
     pub fn new(limit: usize) -> Self {
         Self { limit, count: 0 }
     }
@@ -19,8 +19,7 @@ impl Lines {
         println!("{line}");
     }
 
-    /// Prints the points of a batch; false says that as many were printed as
-    /// were asked for.
+    /// Prints the points of a batch; false means that the limit is reached.
     pub fn batch(&mut self, batch: &MetricBatch) -> bool {
         for series in &batch.series {
             for (i, step) in series.steps.iter().enumerate() {
@@ -37,7 +36,7 @@ impl Lines {
     }
 }
 
-/// JSON has no word for NaN and the infinities, so they are texts.
+/// JSON cannot represent NaN and the infinities, so they are texts.
 fn value(series: &MetricSeries, i: usize) -> Value {
     match series.kind() {
         MetricKind::Text => json!(series.texts[i]),

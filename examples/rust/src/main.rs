@@ -17,7 +17,7 @@ use contract::runicornapi::v1::{
 };
 use lines::Lines;
 
-#[allow(dead_code)] // generated for more than is used here
+#[allow(dead_code)] // the generated code has more than is used here
 mod contract {
     tonic::include_proto!("contract");
 }
@@ -102,12 +102,12 @@ async fn history(channel: Channel, run: &str, out: &mut Lines) -> Result<()> {
     if complete {
         Ok(())
     } else {
-        Err("the history was cut: no trailer".into())
+        Err("the history is truncated: no trailer".into())
     }
 }
 
-/// Asks for a run that no Viewer has, and prints what a program can read from
-/// the error.
+/// Requests a run that does not exist, and prints the reason and details of the
+/// error.
 async fn error(channel: Channel, out: &Lines) -> Result<()> {
     let request = GetExperimentRequest {
         run_id: "20200101_000000_abcdef".into(),
@@ -126,7 +126,7 @@ async fn error(channel: Channel, out: &Lines) -> Result<()> {
     Ok(())
 }
 
-/// The name of a code as other languages print it: NOT_FOUND, not NotFound.
+/// Returns the name of a code as in other languages: NOT_FOUND, not NotFound.
 fn name(code: Code) -> String {
     let mut name = String::new();
     for letter in format!("{code:?}").chars() {

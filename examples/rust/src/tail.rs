@@ -1,4 +1,4 @@
-//! Follows a run while it trains.
+//! Tails a run, and resumes after failures.
 
 use std::time::Duration;
 
@@ -16,9 +16,10 @@ use crate::lines::Lines;
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// Prints the points of a run as they are logged, until it ends. However often
-/// the connection breaks, no point is lost or printed twice: the stream resumes
-/// after the last message that was printed. A program that must survive its own
-/// end stores each message's resume_token together with the message's points.
+/// the connection fails, no point is lost or printed twice: the stream resumes
+/// after the last printed message. A program that is to resume after its own
+/// restart stores each message's resume_token together with the message's
+/// points.
 pub async fn follow(
     server: &Endpoint,
     run: &str,
@@ -26,7 +27,7 @@ pub async fn follow(
     out: &mut Lines,
 ) -> crate::Result<()> {
     let mut tail = Tail {
-        // run_ids stay beside the token: proxies route by them.
+        // run_ids are sent together with the token: proxies route by them.
         request: TailMetricsRequest {
             run_ids: vec![run.into()],
             heartbeat_interval: Some(prost_types::Duration {
@@ -55,12 +56,12 @@ struct Tail {
     request: TailMetricsRequest,
     cut_after: usize,
     messages: usize,
-    failures: u32, // in a row
+    failures: u32, // consecutive
 }
 
 impl Tail {
-    /// Prints what comes over one connection. OK comes only after the `end` of
-    /// the run, or when as many points were printed as were asked for.
+    /// Prints the points of one connection. Returns Ok only after the `end` of
+    /// the run, or when the limit of points is reached.
     async fn connection(&mut self, server: &Endpoint, out: &mut Lines) -> Result<(), Status> {
         let mut client = MetricServiceClient::new(server.connect_lazy());
         let call = client.tail_metrics(self.request.clone());
@@ -76,7 +77,7 @@ impl Tail {
                 self.failures = 0; // a heartbeat is no progress: each connection begins with one
             }
             match &message.event {
-                // What was printed of this run no longer holds; it comes again.
+                // Discard the points printed of this run; they are sent again.
                 Some(Event::LogReset(reset)) => {
                     out.print(json!({"log_reset": reset.reason().as_str_name()}))
                 }
@@ -93,13 +94,14 @@ impl Tail {
     }
 }
 
-/// The computer slept, or the server is frozen and would keep the connection.
+/// The computer slept, or the server hangs but keeps the connection.
 fn silent(_: tokio::time::error::Elapsed) -> Status {
     Status::unavailable("no message for two heartbeats")
 }
 
-/// Says whether the server is away for a while, or the call broke on its way: a
-/// server that is killed behind a proxy looks so. Anything else is final.
+/// Returns whether the call can be resumed: the server is unavailable, or the
+/// connection failed, which proxies report as an error without a reason. Any
+/// other error is final.
 fn resumable(status: &Status) -> bool {
     match status.code() {
         Code::Unavailable => true,
@@ -110,12 +112,13 @@ fn resumable(status: &Status) -> bool {
     }
 }
 
-/// Grows from 0.2 s to 10 s, jittered, and is never shorter than the server asks for.
+/// Grows from 0.2 s to 10 s, is jittered, and is never shorter than the server's
+/// RetryInfo.
 fn delay(failures: u32, status: &Status) -> Duration {
     let grown = Duration::from_millis(200u64 << (failures - 1).min(6)).min(Duration::from_secs(10));
-    let asked = status
+    let minimum = status
         .get_details_retry_info()
         .and_then(|info| info.retry_delay)
         .unwrap_or_default();
-    grown.mul_f64(fastrand::f64() / 2.0 + 0.5).max(asked)
+    grown.mul_f64(fastrand::f64() / 2.0 + 0.5).max(minimum)
 }

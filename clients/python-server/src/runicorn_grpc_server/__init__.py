@@ -6,7 +6,7 @@ import sysconfig
 
 
 def find_binary() -> str:
-    """Returns the path of the server's binary."""
+    """Returns the path of the server's binary. Raises FileNotFoundError."""
     name = "runicorn-grpc" + (".exe" if os.name == "nt" else "")
     user = sysconfig.get_preferred_scheme("user") if hasattr(sysconfig, "get_preferred_scheme") else os.name + "_user"
     for folder in (sysconfig.get_path("scripts"), sysconfig.get_path("scripts", scheme=user)):
@@ -14,5 +14,5 @@ def find_binary() -> str:
             return os.path.join(folder, name)
     found = shutil.which(name)
     if found is None:
-        raise FileNotFoundError(f"{name} is not where pip puts scripts; install runicorn-grpc-server again")
+        raise FileNotFoundError(f"{name} is not in the scripts folder of pip; reinstall runicorn-grpc-server")
     return found

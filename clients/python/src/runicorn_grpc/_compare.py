@@ -20,9 +20,9 @@ class Comparison(Base):
     __slots__ = ()
 
     def to_pandas(self, metric: str | None = None) -> pd.DataFrame:
-        """Returns a pandas.DataFrame of one metric, which may be left out if there
-        is only one: index step (or seconds), a column per run id (resource name,
-        where two Viewers have the same), NaN where a run has no value."""
+        """Returns a pandas.DataFrame of one metric, which may be omitted if there is
+        only one: index step (or seconds), a column per run id (resource name, if two
+        Viewers have the same id), NaN where a run has no value."""
         import numpy as np
         import pandas as pd
 

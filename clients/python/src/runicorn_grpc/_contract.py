@@ -1,6 +1,6 @@
-"""The contract: messages in a descriptor pool of our own, and their Python form.
+"""The contract: messages in a private descriptor pool, and their Python form.
 
-The wheel holds one FileDescriptorSet and no generated code, so it works with
+The wheel contains one FileDescriptorSet and no generated code, so it works with
 every protobuf runtime, and its private pool cannot collide with other packages.
 """
 
@@ -19,14 +19,14 @@ from . import _html
 
 PACKAGE = "runicornapi.v1."
 
-# Columns of MetricSeries that are kept as they come, packed: unpacking each
-# message would take most of the time of a history. Repeated, since a packed
-# field may come in several parts.
+# Columns of MetricSeries that are kept packed as bytes: unpacking each message
+# would take most of the time of a history. The fields stay repeated, because a
+# packed field may arrive in several parts.
 RAW_COLUMNS = ("steps", "times", "values", "positions")
 
 
 class Method:
-    """One RPC: its path, its messages, and whether it changes nothing."""
+    """One RPC: its path, its messages, whether it streams, and whether it only reads."""
 
     def __init__(self, service: str, method: descriptor_pb2.MethodDescriptorProto) -> None:
         self.name = method.name
@@ -100,13 +100,14 @@ def enum_number(enum: Any, value: str) -> int:
 
 
 def enum_name(enum: Any, number: int) -> Any:
-    """Returns the short name; of a value that is newer than this package, its number."""
+    """Returns the short name, or the number as text if this package does not know
+    the value."""
     found = enum.values_by_number.get(number)
     return str(number) if found is None else str(found.name.removeprefix(_enum_prefix(enum)).lower())
 
 
 def build(name: str, fields: Mapping[str, Any]) -> Any:
-    """Makes a message of the contract. None leaves a field out."""
+    """Returns a message of the contract with these fields; None omits a field."""
     message = message_class(name)()
     for key, value in fields.items():
         if value is not None:
@@ -170,13 +171,14 @@ _PYTHON: dict[str, Callable[[Any], Any]] = {
 
 
 def wrap(message: Any) -> Any:
-    """Returns a message's Python form: a Record, or what stands for it in Python."""
+    """Returns a message's Python form: a Record, or for some messages a Python
+    type, such as datetime."""
     special = _PYTHON.get(message.DESCRIPTOR.full_name)
     return special(message) if special else record_class(message.DESCRIPTOR.name)(message)
 
 
 def _reader(field: Any) -> Callable[[Any], Any]:
-    """Makes the function that reads a field of a message as a Python value."""
+    """Returns a function that reads a field of a message as a Python value."""
     name, enum, kind = field.name, field.enum_type, field.message_type
     if kind is not None and kind.GetOptions().map_entry:
         value = kind.fields_by_name["value"]
@@ -200,7 +202,7 @@ class Record:
     """One message of the server, read-only, with Python values.
 
     Times are datetimes in UTC, durations are timedeltas, enums are their short
-    names as text ("running"), what is absent is None, errors are exceptions.
+    names as text ("running"), absent fields are None, errors are exceptions.
     `proto` is the message itself, with nanoseconds and unknown fields.
     """
 
@@ -222,7 +224,7 @@ class Record:
         return {field.name: self._readers[field.name](self.proto) for field, _ in self.proto.ListFields()}
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns all fields by name, with records in them as dicts, too."""
+        """Returns all fields by name; nested records are dicts, too."""
         return {name: _plain(reader(self.proto)) for name, reader in self._readers.items()}
 
     def __repr__(self) -> str:
@@ -246,7 +248,7 @@ def _restore(name: str, serialized: bytes) -> Any:
 
 @functools.cache
 def record_class(name: str) -> type[Record]:
-    """Makes the class of records of a message, with a property for each field."""
+    """Returns the Record class of a message, with a property for each field."""
     descriptor = message_class(name).DESCRIPTOR
     readers = {field.name: _reader(field) for field in descriptor.fields}
 
@@ -260,8 +262,8 @@ def record_class(name: str) -> type[Record]:
 
 
 def flat(record: Record) -> dict[str, Any]:
-    """Returns a record as one row of a table: nested fields get dotted names,
-    those of the filter language: summary.KEY, metrics.NAME.last."""
+    """Returns a record as one row of a table. Nested fields get the dotted names of
+    the filter language: summary.KEY, metrics.NAME.last."""
     row: dict[str, Any] = {}
     for key, read in record._readers.items():
         value = read(record.proto)
@@ -279,7 +281,7 @@ def flat(record: Record) -> dict[str, Any]:
 
 
 def rows(records: Iterable[Record]) -> dict[str, list[Any]]:
-    """Returns records as columns of equal length; what a record lacks is None."""
+    """Returns records as columns of equal length; absent values are None."""
     table = [flat(record) for record in records]
     names = dict.fromkeys(name for row in table for name in row)
     nested = {name.partition(".")[0] for name in names if "." in name}

@@ -1,4 +1,4 @@
-"""Exports and downloads: files that are resumed where they broke, and checked."""
+"""Exports and downloads: files that are resumed after failures, and verified."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from .errors import ConflictError, IncompleteError, RunicornError
 
 @dataclasses.dataclass(frozen=True)
 class File:
-    """A file that was saved. limitations says what its format cannot hold of the
-    data; missing_files names what a zip lacks because the Viewer lost it."""
+    """A saved file. limitations lists data that its format cannot represent;
+    missing_files lists files that a zip lacks because the Viewer has lost them."""
 
     path: Path
     size_bytes: int
@@ -32,8 +32,8 @@ class File:
 
 
 def progress_function(progress: Any, what: str, unit: str) -> Any:
-    """Returns the function to tell progress to. None: a bar in a notebook, if
-    there is tqdm (the extra "progress")."""
+    """Returns the function that is called with progress, or None. If progress is
+    None, it is a bar in notebooks, if tqdm (the extra "progress") is installed."""
     if callable(progress):
         return progress
     if progress is None:
@@ -54,8 +54,8 @@ def progress_function(progress: Any, what: str, unit: str) -> Any:
 
 
 class Part:
-    """One file on its way: what came of it so far, in as many calls as it takes. A
-    call that got further counts as none of those that failed."""
+    """A file that is being received, with as many calls as necessary. A call that
+    made progress does not count as failed."""
 
     def __init__(self, transport: Transport, rpc: str, fields: dict[str, Any], file: Any, show: Any, checked: bool = True) -> None:
         self._transport, self._method, self._fields = transport, _contract.METHODS[rpc], fields
@@ -68,7 +68,7 @@ class Part:
         self.received = 0
 
     async def more(self) -> bool:
-        """Receives a message; False if the file is complete."""
+        """Receives a message; returns False if the file is complete."""
         if self.trailer is not None:
             return False
         try:
@@ -78,7 +78,7 @@ class Part:
             self.cancel()
             if self.received == 0:
                 raise
-            self._restart()  # it has changed since
+            self._restart()  # the file has changed
         except RunicornError as error:
             self.cancel()
             if self.received > self._begun and self.header.etag:
@@ -95,13 +95,13 @@ class Part:
         fields = self._fields
         if self.received:
             fields = fields | {"offset": self.received, "if_match": self.header.etag}
-        # The trailer speaks of this call's bytes, which most often are all.
+        # The checksum of the trailer covers the bytes of this call, usually the whole file.
         self._begun, self._sent = self.received, hashlib.sha256() if self.received else self.sum
         return await self._transport.open(self._method, _contract.build(self._method.request, fields))
 
     def _take(self, message: Any) -> None:
         if message is None:
-            raise IncompleteError("the file was cut: it has no trailer", code="DATA_LOSS")
+            raise IncompleteError("the file is truncated: it has no trailer", code="DATA_LOSS")
         kind = message.WhichOneof("part")
         if kind == "header":
             if message.header.offset != self.received:
@@ -137,7 +137,8 @@ class Part:
 
 
 class Pulled:
-    """A file in memory whose reader waits for what more() writes. It is read once."""
+    """A file in memory whose reader calls more() until enough has been written. It
+    can be read once."""
 
     closed = False
 
@@ -167,7 +168,7 @@ class Pulled:
 
     def seek(self, _: int) -> None:
         if self._read:
-            raise ConflictError("the file has changed while it was read", code="ABORTED")
+            raise ConflictError("the file changed while it was read", code="ABORTED")
 
     def truncate(self) -> None:
         self._pieces.clear()
@@ -175,8 +176,8 @@ class Pulled:
 
 
 async def save(transport: Transport, rpc: str, fields: dict[str, Any], path: str | os.PathLike[str], progress: Any) -> File:
-    """Saves a file under path; into a folder under the name that the server gives
-    it. Until it is complete and checked it is called path.part."""
+    """Saves a file at path or, if path is a folder, in it under the name that the
+    server gives. Until it is complete and verified it is called path.part."""
     target = Path(path)
     partial = target / f".runicorn-{os.getpid()}.part" if target.is_dir() else target.with_name(target.name + ".part")
     try:

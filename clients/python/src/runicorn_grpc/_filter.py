@@ -1,4 +1,4 @@
-"""Filters: values written so that they mean themselves."""
+"""Quoting of values in filters."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ _ESCAPES = str.maketrans({'"': '\\"', "\\": "\\\\", "*": "\\*", "\n": "\\n", "\r
 
 
 def quote(value: str) -> str:
-    """Writes a value, or a name such as that of a metric, for a filter.
+    """Returns a value, or a name such as that of a metric, quoted for a filter.
 
     >>> print("name = " + quote('a "b" OR c*'))
     name = "a \\"b\\" OR c\\*"
@@ -15,7 +15,7 @@ def quote(value: str) -> str:
 
 
 def join(filter: str, **equal: str | None) -> str:
-    """Returns a filter that also wants these fields to equal these values.
+    """Returns a filter that also requires these fields to equal these values.
 
     >>> print(join("alias:* OR tags:prod", project="a b", status="running"))
     (alias:* OR tags:prod) AND project = "a b" AND status = RUNNING

@@ -29,10 +29,10 @@ COUNTS = ("malformed_line_count", "lines_without_step_count")
 class History(Sequence[Series]):
     """The points of one or several runs: a sequence of Series.
 
-    history["loss"] is the series of a metric. What was read from Viewers 0.5
-    (`fidelity` "merged_table") has one value per step; everything else is as
-    logged. sampled is True if max_points or limits have left points out.
-    limitations says what was too large to be read, and a warning does, too.
+    history["loss"] is the series of a metric. Runs of Viewers 0.5 (`fidelity`
+    "merged_table") have one value per step; all others have every point as
+    logged. sampled is True if max_points or limits have removed points.
+    limitations lists data that was too large to read; it is also a warning.
     """
 
     def __init__(self, series: list[Series], many: bool, fidelity: dict[str, Fidelity], counts: dict[str, int], limitations: list[str]) -> None:
@@ -78,22 +78,22 @@ class History(Sequence[Series]):
     def to_pandas(self, layout: Layout = "wide") -> pd.DataFrame:
         """Returns a pandas.DataFrame.
 
-        "wide": index step (of several runs run_id and step), a column per metric
-        (float64, bool or text; NaN where there is no value), of several points of
-        one step the last one. "long": a row per point with viewer, run_id,
-        metric, step, time (unix seconds), value and, if there are any, text.
+        "wide": index step (for several runs run_id and step), a column per metric
+        (float64, bool or text; NaN where there is no value); if a step has several
+        points, the last one. "long": a row per point with viewer, run_id, metric,
+        step, time (unix seconds), value and, if there are text metrics, text.
 
         >>> client.history(run_id).to_pandas()["loss"].plot()  # doctest: +SKIP
         """
         return _series.to_pandas(*self._columns(layout))
 
     def to_polars(self, layout: Layout = "wide") -> pl.DataFrame:
-        """Returns a polars.DataFrame; as to_pandas, with step as a column, and
+        """Returns a polars.DataFrame like to_pandas, but with step as a column, and
         null (not NaN) where there is no value."""
         return _series.to_polars(self._columns(layout)[0])
 
     def to_arrow(self, layout: Layout = "wide") -> pa.Table:
-        """Returns a pyarrow.Table, as to_polars."""
+        """Returns a pyarrow.Table like to_polars."""
         return _series.to_arrow(self._columns(layout)[0])
 
     def to_numpy(self, layout: Layout = "wide") -> dict[str, np.ndarray[Any, Any]]:
@@ -115,12 +115,13 @@ class History(Sequence[Series]):
 
 
 class AsyncHistoryQuery:
-    """A history that is read when it is asked for.
+    """A history that is read on first use.
 
-    `to_pandas` and its like read a table: with pyarrow installed, a wide table of
-    one run as Arrow, which servers make fastest. `load` reads the points, each
-    once; with asyncio `await client.history(run)` does. With the blocking
-    client, series and counts can be used at once: client.history(run)["loss"].
+    `to_pandas`, `to_polars`, `to_arrow` and `to_numpy` read a table. If pyarrow is
+    installed, a wide table of one run is read as Arrow, which is the fastest way.
+    `load` reads the points; with asyncio `await client.history(run)` does the
+    same. With the blocking client, series and counts can be used directly:
+    client.history(run)["loss"].
     """
 
     def __init__(self, transport: Transport, fields: dict[str, Any], progress: Any) -> None:
@@ -133,7 +134,7 @@ class AsyncHistoryQuery:
         return self._loaded
 
     async def load(self) -> History:
-        """Reads every point, and keeps them."""
+        """Reads all points, and stores them."""
         return await self._load()
 
     def __await__(self) -> Generator[Any, Any, History]:
@@ -168,14 +169,14 @@ class AsyncHistoryQuery:
         part = _files.Part(self._transport, "ExportExperiment", fields, source, progress_function(self._progress, "history", "B"), checked=False)
         try:
             if isinstance(self._transport, BlockingTransport):
-                source.more = lambda: finish(part.more())  # the table is made while it comes
+                source.more = lambda: finish(part.more())  # the table is built while the file is received
             else:
                 while await part.more():
                     pass
             table = pa.ipc.open_stream(pa.PythonFile(source, "r")).read_all()
             while await part.more():
                 pass
-        except (LimitError, UnsupportedError, ConflictError):  # such as temporary space, or a run that grows; points need none
+        except (LimitError, UnsupportedError, ConflictError):  # such as no temporary space, or a run that grew; reading points avoids both
             return (await self._load())._columns(layout)
         finally:
             part.cancel()
@@ -209,7 +210,7 @@ class AsyncHistoryQuery:
 
 
 async def read_history(transport: Transport, fields: dict[str, Any], progress: Any) -> History:
-    """Reads a history; one that breaks is read again from its start."""
+    """Reads a history; after a failure it is read again from its start."""
     method = _contract.METHODS["StreamMetrics"]
     request = _contract.build(method.request, fields)
     show = progress_function(progress, "history", "points")
@@ -243,7 +244,7 @@ async def _read_once(transport: Transport, method: _contract.Method, request: An
                 count = sum(map(len, series.values()))
                 show(count, None)
         else:
-            raise IncompleteError("the history was cut: it has no trailer", code="DATA_LOSS")
+            raise IncompleteError("the history is truncated: it has no trailer", code="DATA_LOSS")
         if await stream.next(None) is not None:
             raise IncompleteError("the history continues after its trailer", code="DATA_LOSS")
     finally:
@@ -251,7 +252,7 @@ async def _read_once(transport: Transport, method: _contract.Method, request: An
     history = History(list(series.values()), len(request.run_ids) > 1, fidelity, {n: getattr(trailer, n) for n in COUNTS}, list(trailer.limitations))
     _warn(history.limitations)
     if history.point_count != trailer.point_count:
-        raise IncompleteError(f"the history was cut: {history.point_count} of {trailer.point_count} points came", code="DATA_LOSS")
+        raise IncompleteError(f"the history is truncated: received {history.point_count} of {trailer.point_count} points", code="DATA_LOSS")
     if show is not None:
         show(history.point_count, history.point_count)
     return history
@@ -263,7 +264,7 @@ def _warn(limitations: Any) -> None:
 
 
 def from_metrics(message: Any) -> History:
-    """Makes a history of the answer of GetMetrics."""
+    """Returns the history in an answer of GetMetrics."""
     series = [Series(message.viewer, message.run_id, part) for part in message.series]
     fidelity = _contract.enum_name(message.DESCRIPTOR.fields_by_name["fidelity"].enum_type, message.fidelity)
     _warn(message.limitations)

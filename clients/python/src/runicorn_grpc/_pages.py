@@ -1,4 +1,4 @@
-"""Lists that page by themselves."""
+"""Lists that fetch their pages automatically, and unary calls."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 PAGE_SIZE = 500
-# What a notebook's table leaves out.
+# Columns that tables in notebooks omit.
 NOISE = {"resource_name", "etag", "view", "viewer_status", "lossy_text", "update_time", "missing", "metadata", "process_id"}
 
 
 async def call(transport: Transport, rpc: str, fields: dict[str, Any]) -> Any:
-    """Makes a call of one answer. Reads are tried again where that makes sense;
-    what changes something never is."""
+    """Makes a unary call. Reads are retried after connection failures; changes
+    never are."""
     method = _contract.METHODS[rpc]
     request = _contract.build(method.request, fields)
     backoff = Backoff(transport.settings.retries if method.reads else 0)
@@ -38,18 +38,21 @@ async def call(transport: Transport, rpc: str, fields: dict[str, Any]) -> Any:
 
 
 class AsyncPages(Generic[T]):
-    """A list on the server: iterate over it, as often as you like; each time it is
-    read anew, page by page.
+    """A list on the server. Each iteration reads it again, page by page.
 
-    page: the answer that came last, as a record; None before the first.
-    total_size: number of entries over all pages, where the server says it.
-    unreachable: Viewers whose entries are missing; iterating warns of them.
+    page: the last answer, as a record; None before the first.
+    total_size: number of entries over all pages; None if the server does not
+        return it.
+    unreachable: Viewers whose entries are missing.
     not_read: experiments whose metrics could not be read.
+
+    An iteration that ends with Viewers in unreachable or experiments in not_read
+    issues an IncompleteWarning.
     """
 
     def __init__(self, transport: Transport, rpc: str, items: str, limit: int | None, fields: dict[str, Any]) -> None:
         self._transport, self._rpc, self._items, self._limit, self._fields = transport, rpc, items, limit, fields
-        self._owner: Any = None  # of an iterator: the list it was made of
+        self._owner: Any = None  # of an iterator: the list that it iterates over
         self._buffer: list[T] = []
         self._token: str | None = ""
         self._count = 0
@@ -103,8 +106,8 @@ class AsyncPages(Generic[T]):
         return await self._all()
 
     async def to_pandas(self) -> pd.DataFrame:
-        """Returns a pandas.DataFrame: a row per entry, a column per field. Nested
-        fields have the names of the filter language: best_metric.value,
+        """Returns a pandas.DataFrame with a row per entry and a column per field.
+        Nested fields have the names of the filter language: best_metric.value,
         summary.KEY, metrics.NAME.last."""
         import pandas as pd
 

@@ -1,4 +1,4 @@
-"""When to try again, and after how long. Pure: no clock, no connection."""
+"""Whether to retry, and after which delay. Pure: no clock, no connection."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ MAX_DELAY = 10.0
 
 
 class Backoff:
-    """Delays between attempts, growing and jittered.
+    """Delays between attempts: exponential, with jitter.
 
-    limit is the number of attempts after the first one; None is no limit.
+    limit is the maximum number of consecutive retries; None is no limit.
     """
 
     def __init__(self, limit: int | None, jitter: random.Random | None = None) -> None:
@@ -25,7 +25,7 @@ class Backoff:
         self._jitter = jitter or random.Random()
 
     def succeeded(self) -> None:
-        """Says that an attempt has got somewhere: the next delay is short again."""
+        """Records that an attempt made progress, which resets the delay."""
         self.failures = 0
 
     def delay(self, error: RunicornError, what: str) -> float:
@@ -35,7 +35,7 @@ class Backoff:
             raise error
         base = min(FIRST_DELAY * 2 ** min(self.failures - 1, 10), MAX_DELAY)
         seconds = max(base * self._jitter.uniform(0.5, 1.0), error.retry_after or 0.0)
-        # The first break of a stream is everyday life: a restart, a proxy.
+        # The first failures of a stream are normal, such as a restart or a proxy.
         level = logging.INFO if self.failures < 3 else logging.WARNING
-        log.log(level, "%s broke (%s: %s); trying again in %.1f s", what, error.code, error, seconds)
+        log.log(level, "%s failed (%s: %s); retrying in %.1f s", what, error.code, error, seconds)
         return seconds

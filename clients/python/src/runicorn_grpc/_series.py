@@ -1,4 +1,4 @@
-"""Points: series of one metric, as columns, and what is made of them."""
+"""Points: series of one metric as columns, and tables of them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from .types import MetricKind
 
 Layout = Literal["wide", "long"]
-Progress = Union[bool, Callable[[int, Union[int, None]], object], None]  # or a function of what is done and the total (None: not known)
+Progress = Union[bool, Callable[[int, Union[int, None]], object], None]  # or a function of the amount done and the total (None: unknown)
 
 
 class Point(NamedTuple):
-    """One logged value. step is as logged, time in unix seconds; value is a float,
-    a bool or a text, NaN and infinities included."""
+    """One logged value. step is as logged, time is in unix seconds; value is a
+    float (NaN and infinities included), a bool or a text."""
 
     viewer: str
     run_id: str
@@ -29,8 +29,9 @@ class Point(NamedTuple):
 
 
 class Series:
-    """The points of one metric of one run, of one kind ("number", "boolean",
-    "text"), as columns of equal length in the order that they came."""
+    """The points of one metric of one run that have the same kind ("number",
+    "boolean", "text"), as columns of equal length, in the order of the request
+    (by default, of logging)."""
 
     def __init__(self, viewer: str, run_id: str, message: Any) -> None:
         self.viewer = viewer
@@ -75,7 +76,7 @@ class Series:
                 if sys.byteorder == "big":
                     column.byteswap()
                 else:
-                    self._packed[name] = [column]  # type: ignore[list-item]  # not held twice
+                    self._packed[name] = [column]  # type: ignore[list-item]  # frees the packed copy
             else:
                 column = array("q", _contract.unpack_integers(name, self._bytes(name)))
             self._columns[name] = column
@@ -97,7 +98,8 @@ class Series:
     @property
     def values(self) -> Sequence[Any]:
         """The value of each point: float64 for numbers, else a list of bools or
-        texts. Integers beyond 2^53 are rounded; `exact` has them, by index."""
+        texts. Integers beyond 2^53 are rounded; `exact` has their exact values, by
+        index."""
         if self.kind == "text":
             return self.texts
         column = self._column("values", "d")
@@ -105,8 +107,8 @@ class Series:
 
     @property
     def positions(self) -> array[int]:
-        """The offset of each point's line in the event file in bytes, int64;
-        empty unless asked for."""
+        """The byte offset of each point's line in the event file, int64; empty
+        unless requested with positions=True."""
         return self._column("positions", "q")
 
     def __iter__(self) -> Iterator[Point]:
@@ -127,7 +129,8 @@ def _numpy_values(series: Series) -> Any:
 
 
 class Column(NamedTuple):
-    """A column of a table, as numpy arrays; present is None if no cell is empty."""
+    """A column of a table, as numpy arrays. present is a mask of the cells with a
+    value; None if all have one."""
 
     name: str
     values: Any
@@ -161,10 +164,11 @@ def long_columns(series: Sequence[Series]) -> list[Column]:
 
 
 def wide_columns(series: Sequence[Series], many: bool) -> list[Column]:
-    """One row per run and step, ascending, a column per metric by name, as exports
-    have them: of points of one step the last one; of a metric of several kinds
-    NAME#boolean and NAME#text beside its numbers, and NAME#exact has the integers
-    that a float64 rounds. With many runs, the run's id comes first."""
+    """One row per run and step, ascending, and a column per metric, ordered by name,
+    with the same names as in exports. If a step has several points, the last one
+    counts. A metric of several kinds has NAME#boolean and NAME#text in addition to
+    its numbers, and NAME#exact has integers that a float64 rounds. With many runs,
+    the run id is the first column."""
     import numpy as np
 
     runs: dict[tuple[str, str], list[Series]] = {}
@@ -183,7 +187,7 @@ def wide_columns(series: Sequence[Series], many: bool) -> list[Column]:
             while name in used:
                 name += "#"
             used.add(name)
-            parts = [_placed(next((s for s in part if (s.metric, s.kind) == (metric, kind.replace("exact", "number"))), None), kind, index)
+            parts = [_reindexed(next((s for s in part if (s.metric, s.kind) == (metric, kind.replace("exact", "number"))), None), kind, index)
                      for part, index in zip(runs.values(), indexes)]
             present = np.concatenate([p.present if p.present is not None else np.ones(len(p.values), bool) for p in parts])
             columns.append(Column(name, parts[0].values if len(parts) == 1 else np.concatenate([p.values for p in parts]), None if present.all() else present))
@@ -205,15 +209,15 @@ def _index(series: Sequence[Series]) -> Any:
     first = series[0]
     for other in series[1:]:
         if other._bytes("steps") == first._bytes("steps"):
-            other._columns["steps"] = first.steps  # unpacked once: most metrics are logged together
+            other._columns["steps"] = first.steps  # equal columns are unpacked once: most metrics are logged together
     steps = [np.frombuffer(s.steps, "q") for s in {id(s.steps): s for s in series}.values()]
     if len(steps) == 1 and bool((np.diff(steps[0]) > 0).all()):
         return steps[0]
     return np.unique(np.concatenate(steps))
 
 
-def _placed(series: Series | None, kind: str, index: Any) -> Column:
-    """Returns the values of a series at each step of the index; the last one of each step."""
+def _reindexed(series: Series | None, kind: str, index: Any) -> Column:
+    """Returns the values of a series at the steps of the index; the last one of each step."""
     import numpy as np
 
     dtype = {"number": "f8", "boolean": "?"}.get(kind, "O")
@@ -225,12 +229,12 @@ def _placed(series: Series | None, kind: str, index: Any) -> Column:
         values = np.array([str(series.exact[i]) if i in series.exact else None for i in range(len(series))], dtype=object)
     elif len(steps) == len(index) and np.array_equal(steps, index):
         return Column(kind, values)
-    placed, present = np.full(len(index), empty, dtype), np.zeros(len(index), bool)
+    cells, present = np.full(len(index), empty, dtype), np.zeros(len(index), bool)
     at = np.searchsorted(index, steps)
-    placed[at], present[at] = values, True  # of repeated places numpy keeps the last
+    cells[at], present[at] = values, True  # for repeated indices numpy keeps the last value
     if kind == "exact":
-        present = np.array([value is not None for value in placed], bool)
-    return Column(kind, placed, None if present.all() else present)
+        present = np.array([value is not None for value in cells], bool)
+    return Column(kind, cells, None if present.all() else present)
 
 
 def from_arrow(table: Any) -> list[Column]:
@@ -254,7 +258,7 @@ def to_pandas(columns: Sequence[Column], index: Sequence[str]) -> Any:
         if present is not None and values.dtype == bool:
             data[name] = pd.arrays.BooleanArray(values, ~present)
         else:
-            data[name] = values  # an empty cell is NaN or None already
+            data[name] = values  # empty cells are already NaN or None
     frame = pd.DataFrame(data, copy=False)
     for name in ("viewer", "run_id", "metric"):
         if name in data and name not in index:

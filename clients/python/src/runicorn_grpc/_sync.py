@@ -1,4 +1,4 @@
-"""The blocking twins of the asynchronous classes; _sync.pyi is generated."""
+"""The blocking versions of the asynchronous classes; _sync.pyi is generated."""
 
 from . import _history, _pages, _tail, client
 from ._transport import twin

@@ -20,18 +20,21 @@ if TYPE_CHECKING:
 
 
 class HistoryQuery(History):
-    """A history that is read when it is asked for; see AsyncHistoryQuery."""
+    """A history that is read on first use; see AsyncHistoryQuery."""
     def load(self) -> History:
-        """Reads every point, and keeps them."""
+        """Reads all points, and stores them."""
 
 class Pages(Generic[T]):
-    """A list on the server: iterate over it, as often as you like; each time it is
-    read anew, page by page.
+    """A list on the server. Each iteration reads it again, page by page.
 
-    page: the answer that came last, as a record; None before the first.
-    total_size: number of entries over all pages, where the server says it.
-    unreachable: Viewers whose entries are missing; iterating warns of them.
-    not_read: experiments whose metrics could not be read."""
+    page: the last answer, as a record; None before the first.
+    total_size: number of entries over all pages; None if the server does not
+        return it.
+    unreachable: Viewers whose entries are missing.
+    not_read: experiments whose metrics could not be read.
+
+    An iteration that ends with Viewers in unreachable or experiments in not_read
+    issues an IncompleteWarning."""
     page: Any
     total_size: int | None
     unreachable: list[UnreachableViewer]
@@ -42,24 +45,24 @@ class Pages(Generic[T]):
     def to_list(self) -> list[T]:
         """Returns all entries."""
     def to_pandas(self) -> pd.DataFrame:
-        """Returns a pandas.DataFrame: a row per entry, a column per field. Nested
-        fields have the names of the filter language: best_metric.value,
+        """Returns a pandas.DataFrame with a row per entry and a column per field.
+        Nested fields have the names of the filter language: best_metric.value,
         summary.KEY, metrics.NAME.last."""
 
 class Resuming:
-    """A stream that is opened again, after what was received, when it breaks."""
+    """A stream that is resumed after the last received message when it fails."""
     token: str
     def __init__(self, transport: Transport, rpc: str, fields: dict[str, Any], token: str, give_up_after: int | None) -> None: ...
     def cancel(self) -> None:
         """Ends the stream. `token` resumes it later."""
 
 class Events(Resuming, Generic[E]):
-    """What TailMetrics and TailLogs have in common: an iterator of events.
+    """An iterator of events, the base of the tails of metrics and logs.
 
     token: resumes after the events that the iterator has returned; store it
-        together with what you make of them.
-    health: the newest heartbeat, which says whether the Viewer answers and how
-        far the stream is behind; None before the first."""
+        together with their data.
+    health: the newest heartbeat, which reports whether the Viewer answers and how
+        fresh the stream is; None before the first."""
     health: Heartbeat | None
     def __iter__(self) -> Self: ...
     def __next__(self) -> E: ...
@@ -71,8 +74,8 @@ class Tail(Events[TailEvent]):
     def points(self, on_event: Callable[[Event], object] | None=None) -> PointIterator:
         """Returns an iterator over the points, one by one.
 
-        on_event is called with every other event. Without it a LogReset raises
-        LogResetError, and a run that does not exist NotFoundError.
+        on_event is called with every other event. Without it, a LogReset raises
+        LogResetError, and a run that does not exist raises NotFoundError.
 
         >>> for point in client.tail(run_id).points():  # doctest: +SKIP
         ...     print(point.step, point.metric, point.value)"""
@@ -80,15 +83,15 @@ class Tail(Events[TailEvent]):
 class LogTail(Events[LogEvent]):
     """Events of a run's log: Lines, CaughtUp, LogReset, StatusChange, End."""
     def lines(self, on_event: Callable[[Event], object] | None=None) -> LineIterator:
-        """Returns an iterator over the lines (LogLine), one by one; on_event is as
-        for AsyncTail.points.
+        """Returns an iterator over the lines (LogLine), one by one; on_event: see
+        Tail.points.
 
         >>> for line in client.logs(run_id).lines():  # doctest: +SKIP
         ...     print(line.text)"""
 
 class ItemIterator(Generic[I]):
-    """The items of a tail's batches, one by one. The tail's token moves on when
-    the last item of a batch is returned."""
+    """The items of a tail's batches, one by one. The tail's token advances when the
+    last item of a batch is returned."""
     def __init__(self, tail: Events[Any], on_event: Callable[[Event], object] | None) -> None: ...
     def __iter__(self) -> Self: ...
     def __next__(self) -> I: ...
@@ -100,10 +103,10 @@ class LineIterator(ItemIterator[LogLine]):
     """The lines of a log (LogLine), one by one."""
 
 class Watch(Resuming):
-    """The experiments that match a filter, and every change of them, each once.
+    """The experiments that match a filter, and each change of them once.
 
-    experiments: what matches now, by resource name.
-    unreachable: Viewers that did not answer at the last connection."""
+    experiments: the experiments that match now, by resource name.
+    unreachable: Viewers that did not answer when the stream last connected."""
     experiments: dict[str, Experiment]
     unreachable: list[UnreachableViewer]
     health: WatchHeartbeat | None
@@ -117,18 +120,18 @@ class Client:
     """A client of a runicorn-grpc server.
 
     address: host:port; by default $RUNICORN_GRPC_ADDRESS or 127.0.0.1:23310.
-    token: for servers that demand one; by default $RUNICORN_GRPC_TOKEN.
-    tls: by default on for https:// addresses, with ca_file, and where a token
-        would leave this machine.
+    token: for servers that require one; by default $RUNICORN_GRPC_TOKEN.
+    tls: by default on for https:// addresses, with ca_file, and if a token would
+        leave this machine.
     ca_file: PEM file of the authorities to trust instead of the system's.
-    timeout: seconds for calls of one answer. Streams have no limit.
-    retries: attempts after the first for reads that break. Changes are never
+    timeout: of unary calls, in seconds. Streams have no timeout.
+    retries: maximum number of consecutive retries of a read. Changes are never
         sent twice.
 
-    Nothing is opened before the first call. Then each process, and with
-    AsyncClient each event loop, has a connection of its own. A run is given by
-    its id, its resource name, or as an Experiment; viewer "" is the server's
-    first Viewer, "-" in lists and searches all of them.
+    The first call opens the connection. Each process, and with AsyncClient each
+    event loop, has its own connection. A run is given by its id, its resource
+    name, or as an Experiment. viewer "" is the server's first Viewer, "-" in lists
+    and searches is all of them.
 
     All methods raise RunicornError and its subclasses; see `errors`.
 
@@ -136,17 +139,17 @@ class Client:
     ...     client.experiments(status="running").to_pandas()"""
     def __init__(self, address: str | None=None, token: str | None=None, tls: bool | None=None, *, ca_file: str | None=None, timeout: float=150.0, retries: int=3) -> None: ...
     def close(self) -> None:
-        """Closes the connection. Streams that are still open end with an error."""
+        """Closes the connection. Open streams end with an error."""
     def __enter__(self) -> Self: ...
     def __exit__(self, *exc: object) -> None: ...
     def experiments(self, filter: str='', *, project: str | None=None, name: str | None=None, status: str | None=None, metric_names: Names=None, order_by: str='', view: t.ExperimentView | None=None, limit: int | None=None, allow_partial: bool=False, viewer: str='') -> Pages[t.Experiment]:
-        """Lists experiments, newest first unless order_by says otherwise.
+        """Lists experiments, newest first unless order_by is given.
 
         filter is AIP-160, such as 'path:"vision" AND summary.acc > 0.9'; project,
-        name and status are put to it with AND, quoted. metric_names ("*": all)
-        adds `metrics` to each: count, last, minimum, maximum. view "full" adds
-        summary, metadata, start and end. Raises BadRequestError with the
-        position of a mistake.
+        name and status are quoted and added to it with AND. metric_names ("*":
+        all) adds `metrics` to each: count, last, minimum, maximum. view "full"
+        adds summary, metadata, start and end. Raises BadRequestError with the
+        position of a mistake in the filter.
 
         >>> for e in client.experiments(project="vision", status="running"):  # doctest: +SKIP
         ...     print(e.run_id, e.path, e.best_metric)"""
@@ -160,14 +163,14 @@ class Client:
 
         >>> client.projects(viewer="-").to_pandas()  # doctest: +SKIP"""
     def update(self, run: Run, *, alias: str | None=..., tags: Sequence[str]=..., path: str=..., etag: str='', viewer: str='') -> t.Experiment:
-        """Changes alias (None removes it), tags (all are replaced) or path (moves
-        it; 0.7), and returns the experiment. With the etag of an experiment that
-        you read, ConflictError says that somebody else has changed it since.
+        """Changes alias (None removes it), tags (replaces all) or path (moves the
+        experiment; 0.7), and returns the experiment. If etag is given and the
+        experiment has changed since it was read, raises ConflictError.
 
         >>> client.update(run_id, tags=["prod"], alias="best")  # doctest: +SKIP"""
     def delete(self, runs: Run | Sequence[Run], *, viewer: str='') -> list[t.ExperimentResult]:
-        """Moves experiments to the recycle bin; each has a result, with `error`
-        if it was not moved.
+        """Moves experiments to the recycle bin; returns a result for each, with
+        `error` if it was not moved.
 
         >>> client.delete([run_id])[0].error is None  # doctest: +SKIP
         True"""
@@ -176,86 +179,89 @@ class Client:
 
         >>> [d.experiment.run_id for d in client.deleted()]  # doctest: +SKIP"""
     def restore(self, runs: Run | Sequence[Run], *, viewer: str='') -> list[t.ExperimentResult]:
-        """Takes experiments out of the recycle bin; results as for delete.
+        """Restores experiments from the recycle bin; results: see delete.
 
         >>> client.restore(run_id)  # doctest: +SKIP"""
     def purge(self, runs: Run | Sequence[Run]=(), *, all_deleted: bool=False, validate_only: bool=False, viewer: str='') -> list[t.ExperimentResult]:
-        """Removes experiments, or all that is in the recycle bin, for good; results
-        have freed_bytes. validate_only only says what would be removed.
+        """Removes experiments, or the whole content of the recycle bin, permanently;
+        results have freed_bytes. validate_only removes nothing, and returns what
+        would be removed.
 
         >>> client.purge(all_deleted=True, validate_only=True)  # doctest: +SKIP"""
     def environment(self, run: Run, *, viewer: str='') -> t.GetEnvironmentResponse:
-        """Gets what was captured of the software and hardware of a run.
+        """Gets the captured software and hardware environment of a run.
 
         >>> client.environment(run_id).environment["python_version"]  # doctest: +SKIP"""
     def watch(self, filter: str='', *, project: str | None=None, name: str | None=None, status: str | None=None, metric_names: Names=None, heartbeat: float=..., give_up_after: int | None=None, viewer: str='') -> Watch:
         """Watches the experiments that match: an endless iterator of changes, each
-        once, over restarts of the server as well.
+        once, also across restarts of the server.
 
-        give_up_after: failed attempts in a row after which the error is raised.
+        give_up_after: see tail.
 
         >>> for change in client.watch(status="running"):  # doctest: +SKIP
         ...     print(change.kind, change.experiment)"""
     def logs(self, run: Run, *, start: t.TailStart | None=None, last_lines: int | None=None, token: str='', until: t.TailUntil | None=None, heartbeat: float=..., give_up_after: int | None=None, viewer: str='') -> LogTail:
-        """Follows the log of a run until it ends; resumes by itself, each line once.
+        """Follows the log of a run until it ends; resumes automatically, each line
+        once.
 
-        Iterates over events; `.lines()` over lines. start "now" or last_lines
-        leave out what is older. token, until, give_up_after: as for tail.
+        Iterates over events, `.lines()` over lines. start "now" and last_lines
+        omit older lines. token, until, give_up_after: see tail.
 
         >>> for line in client.logs(run_id, last_lines=100).lines():  # doctest: +SKIP
         ...     print(line.text)"""
     def export(self, runs: Run | Sequence[Run], path: str | os.PathLike[str], format: t.ExportFormat='json', *, filter: str='', layout: t.ExportLayout | None=None, metrics: Names=None, prefixes: Names=None, include_media: bool=False, progress: Progress=None, viewer: str='') -> File:
         """Saves runs, or with runs=[] those that match a filter (at most 100), as a
         file: "json", "csv", "jsonl", "arrow", "parquet", "zip", "markdown" or
-        "html". Resumes where it broke, and checks size and SHA-256.
+        "html". Resumes after failures, and checks size and SHA-256.
 
         layout: "wide" (a row per step) or "long" (a row per point), for csv,
         arrow, parquet. path may be a folder. progress: True for a bar (tqdm), or
-        a function of bytes done and in total (None: not known).
+        a function of received and total bytes (None: unknown).
 
         >>> client.export(run_id, "run.parquet", "parquet").size_bytes  # doctest: +SKIP"""
     def metrics(self, run: Run, *, metrics: Names=None, prefixes: Names=None, limit: int | None=None, viewer: str='') -> Pages[t.MetricInfo]:
         """Lists the metrics of a run: count, first and last step, last value,
-        minimum, maximum. metrics are exact names, prefixes beginnings; of both
-        none: all.
+        minimum, maximum. metrics are exact names, prefixes are prefixes of names;
+        without both: all metrics.
 
         >>> {m.metric_name: m.last_value for m in client.metrics(run_id)}  # doctest: +SKIP"""
     def history(self, runs: Run | Sequence[Run], metrics: Names=None, *, prefixes: Names=None, min_step: int | None=None, max_step: int | None=None, max_points: int | None=None, merged: bool=False, positions: bool=False, progress: Progress=None, viewer: str='') -> HistoryQuery:
         """Reads every logged point of one or several runs (at most 64): as a table
-        by `.to_pandas()` and its like, or as series: history["loss"].values. With
-        AsyncClient: `await client.history(run).to_pandas()`, `await
-        client.history(run)`.
+        with `.to_pandas()`, `.to_polars()`, `.to_arrow()` or `.to_numpy()`, or as
+        series: history["loss"].values. With AsyncClient: `await
+        client.history(run).to_pandas()`, `await client.history(run)`.
 
-        It is complete, or IncompleteError is raised; only max_points, the
-        maximum number of points of a series, makes it a sample. merged: one
-        value per step, ascending (the server holds it all). min_step and
-        max_step are inclusive. progress: as for export, in points (of tables that
-        come as Arrow in bytes).
+        It is complete, or IncompleteError is raised; only max_points, the maximum
+        number of points of a series, makes it a sample. merged: one value per
+        step, ascending (the server buffers the whole history). min_step and
+        max_step are inclusive. progress: see export; it counts points, or bytes if
+        a table is read as Arrow.
 
         >>> client.history(run_id, ["loss"]).to_pandas()  # doctest: +SKIP"""
     def get_metrics(self, run: Run, metrics: Names=None, *, prefixes: Names=None, min_step: int | None=None, max_step: int | None=None, first: int | None=None, last: int | None=None, max_points: int | None=None, viewer: str='') -> History:
-        """Gets the first, the last or a sample (max_points) of the points of each
-        series in one answer, one value per step. Raises LimitError where that is
-        larger than 3 MiB: then use history.
+        """Gets the first points, the last points or a sample (max_points) of each
+        series in one answer, one value per step. Raises LimitError if the answer
+        exceeds 3 MiB: then use history.
 
         >>> client.get_metrics(run_id, "loss", last=10)["loss"].values  # doctest: +SKIP"""
     def tail(self, runs: Run | Sequence[Run]=(), metrics: Names=None, *, filter: str='', prefixes: Names=None, min_step: int | None=None, max_step: int | None=None, start: t.TailStart | None=None, token: str='', max_history_points: int | None=None, positions: bool=False, until: t.TailUntil | None=None, heartbeat: float=..., give_up_after: int | None=None, viewer: str='') -> Tail:
         """Follows runs, or all that match a filter, as they log: first the history
-        (start "now" leaves it out), then live points, until the runs end (until
+        (start "now" omits it), then live points, until the runs end (until
         "forever": never).
 
-        It resumes by itself, over restarts of the server, of Viewers and what is
-        between; each point comes once, in the order of logging. (On Viewers 0.5
-        what changed at steps already sent may come again.) Iterates over events;
-        `.points()` over points. token resumes after what an earlier tail has
-        returned; its `.token` is that. heartbeat: seconds; after twice as long
-        without a message it connects anew. give_up_after: failed attempts in a
-        row after which the error is raised; by default never, once it worked.
+        It resumes automatically after failures of the connection, the server or
+        Viewers; each point is returned once, in the order of logging. (On Viewers
+        0.5, changes at steps already sent may be repeated.) Iterates over events,
+        `.points()` over points. token: the `.token` of an earlier tail, to resume
+        after the events that it returned. heartbeat: interval in seconds; after
+        two intervals without a message the client reconnects. give_up_after:
+        maximum number of consecutive retries before the error is raised; by
+        default unlimited once a message has arrived.
 
         >>> for point in client.tail(run_id, ["loss"]).points():  # doctest: +SKIP
         ...     print(point.step, point.value)"""
     def compare(self, runs: Run | Sequence[Run]=(), metrics: Names=None, *, filter: str='', prefixes: Names=None, alignment: t.Alignment | None=None, min_step: int | None=None, max_step: int | None=None, max_points: int | None=None, max_runs: int | None=None, allow_partial: bool=False, viewer: str='') -> Comparison:
-        """Puts metrics of several runs side by side: by step, or with alignment
+        """Aligns metrics of several runs: by step, or with alignment
         "relative_time" by seconds since each run's first point. Finite numbers
         only. `not_read` has the runs that could not be read.
 
@@ -263,7 +269,7 @@ class Client:
     def best(self, metric: str, *, goal: Literal['maximize', 'minimize']='maximize', runs: Run | Sequence[Run]=(), filter: str='', project: str | None=None, name: str | None=None, status: str | None=None, ranking: t.Ranking | None=None, max_runs: int | None=None, allow_partial: bool=False, viewer: str='') -> t.FindBestExperimentResponse:
         """Finds the experiment with the maximum (or minimum) finite value of a
         metric: .experiment (None if none has one), .value, .step, .time. ranking
-        "last" looks at the last point of each run instead of its best.
+        "last" compares the last point of each run instead of its best one.
 
         >>> client.best("val/loss", goal="minimize", project="vision").experiment  # doctest: +SKIP"""
     def artifacts(self, *, type: str='', limit: int | None=None, viewer: str='') -> Pages[t.Artifact]:
@@ -272,7 +278,7 @@ class Client:
         >>> client.artifacts(type="model").to_pandas()  # doctest: +SKIP"""
     def artifact(self, name: str, *, version: int | None=None, alias: str='', type: str='', viewer: str='') -> t.ArtifactVersion:
         """Gets a version of an artifact (0.5), by name and version or alias, or by
-        an id such as "model:v3"; the latest if none is named. Raises NotFoundError.
+        an id such as "model:v3"; by default the latest. Raises NotFoundError.
 
         >>> client.artifact("my-model:v3").size_bytes  # doctest: +SKIP"""
     def artifact_versions(self, name: str, *, type: str='', limit: int | None=None, viewer: str='') -> Pages[t.ArtifactVersion]:
@@ -280,31 +286,31 @@ class Client:
 
         >>> client.artifact_versions("my-model").to_pandas()  # doctest: +SKIP"""
     def artifact_files(self, name: str, *, version: int | None=None, alias: str='', type: str='', limit: int | None=None, viewer: str='') -> Pages[t.ArtifactFile]:
-        """Lists the files of a version (0.5); `page` has its references to things
-        elsewhere. No Viewer serves their content.
+        """Lists the files of a version (0.5); `page` has its references to external
+        data. No Viewer serves the content of files.
 
         >>> [f.path for f in client.artifact_files("my-model:v3")]  # doctest: +SKIP"""
     def artifact_lineage(self, name: str, *, version: int | None=None, alias: str='', type: str='', max_depth: int | None=None, viewer: str='') -> t.GetArtifactLineageResponse:
-        """Gets which experiments made and used a version (0.5), up to max_depth
+        """Gets the experiments that created and used a version (0.5), up to max_depth
         edges away (3 by default): .nodes and .edges.
 
         >>> client.artifact_lineage("my-model:v3").edges  # doctest: +SKIP"""
     def experiment_artifacts(self, run: Run, *, relation: t.ArtifactRelation | None=None, limit: int | None=None, viewer: str='') -> Pages[t.ExperimentArtifact]:
-        """Lists what a run made and used ("created", "used"): versions of artifacts
-        on 0.5, assets later.
+        """Lists what a run created and used (relation "created", "used"): versions
+        of artifacts on 0.5, assets on 0.6 and later.
 
         >>> client.experiment_artifacts(run_id, relation="created").to_pandas()  # doctest: +SKIP"""
     def artifact_stats(self, *, viewer: str='') -> t.GetArtifactStatsResponse:
-        """Counts a Viewer's artifacts and the bytes that they take (0.5).
+        """Gets the number and the size of a Viewer's artifacts (0.5).
 
         >>> client.artifact_stats().size_bytes  # doctest: +SKIP"""
     def promote_artifact(self, name: str, to_stage: t.LifecycleStage, *, version: int | None=None, notes: str='', evaluator_run: Run='', viewer: str='') -> t.PromoteArtifactResponse:
-        """Moves a version to another stage of its life (0.5). Raises
-        BadRequestError for a step that is not allowed.
+        """Moves a version to another lifecycle stage (0.5). Raises BadRequestError
+        if the transition is not allowed.
 
         >>> client.promote_artifact("my-model:v3", "staging").from_stage  # doctest: +SKIP"""
     def delete_artifact(self, name: str, *, version: int | None=None, type: str='', permanent: bool=False, viewer: str='') -> t.DeleteArtifactResponse:
-        """Deletes a version (0.5); without permanent it is only marked.
+        """Deletes a version (0.5); without permanent it is only marked as deleted.
 
         >>> client.delete_artifact("my-model:v3").still_readable  # doctest: +SKIP
         True"""
@@ -318,14 +324,15 @@ class Client:
 
         >>> [(i.key, i.step, i.asset_id) for i in client.images(run_id)]  # doctest: +SKIP"""
     def download(self, run: Run, asset: str | t.Asset | t.Image, path: str | os.PathLike[str], *, progress: Progress=None, viewer: str='') -> File:
-        """Saves an asset or image: a file as it is, a folder as a zip. Resumes where
-        it broke, and checks size and SHA-256. path and progress: as for export.
+        """Saves an asset or image: a file as it is, a folder as a zip. Resumes after
+        failures, and checks size and SHA-256. path and progress: see export.
 
         >>> client.download(run_id, client.images(run_id).to_list()[0], "last.png")  # doctest: +SKIP"""
     def connect_remote(self, host: str, username: str, *, port: int | None=None, password: str='', private_key: str='', private_key_path: str='', passphrase: str='', use_agent: bool | None=None, viewer: str='') -> t.OpenConnectionResponse:
-        """Has a Viewer open an SSH connection: .connection.connection_id. Raises
-        HostKeyError, with the fingerprint, for a key that is not known: compare
-        it, then accept_host_key. AuthenticationError: the login is refused.
+        """Opens an SSH connection from a Viewer's machine: .connection.connection_id.
+        Raises HostKeyError, with the fingerprint, if the host key is unknown:
+        compare it, then call accept_host_key. Raises AuthenticationError if the
+        login is refused.
 
         >>> client.connect_remote("gpu-1", "me", password=secret).connection  # doctest: +SKIP"""
     def close_remote(self, connection_id: str, *, viewer: str='') -> t.CloseConnectionResponse:
@@ -338,13 +345,13 @@ class Client:
         >>> [c.connection_id for c in client.connections()]  # doctest: +SKIP"""
     def start_viewer(self, connection_id: str='', remote_root: str='', *, target: Mapping[str, Any] | None=None, local_port: int | None=None, remote_port: int | None=None, conda_env: str='', viewer: str='') -> t.ViewerSession:
         """Starts a Viewer on a remote machine, over an open connection or a target
-        (the arguments of connect_remote as a dict); up to a minute. The `viewer`
-        of the session is the name that all other calls take.
+        (the arguments of connect_remote as a dict). This may take a minute. The
+        `viewer` of the session is the name for the viewer argument of other calls.
 
         >>> s = client.start_viewer("me@gpu-1:22", "/data/runicorn")  # doctest: +SKIP
         >>> client.experiments(viewer=s.viewer).to_pandas()  # doctest: +SKIP"""
     def stop_viewer(self, session_id: str, *, viewer: str='') -> str:
-        """Ends a remote Viewer and its tunnel; returns the session's id.
+        """Stops a remote Viewer and its tunnel; returns the session's id.
 
         >>> client.stop_viewer(s.session_id)  # doctest: +SKIP"""
     def viewer_sessions(self, *, viewer: str='') -> Pages[t.ViewerSession]:
@@ -361,15 +368,16 @@ class Client:
 
         >>> [e.name for e in client.remote_directory("me@gpu-1:22", "~/runs")]  # doctest: +SKIP"""
     def check_path(self, connection_id: str, path: str, *, viewer: str='') -> t.CheckPathResponse:
-        """Says whether a path exists on a connected machine (0.5, 0.6).
+        """Checks whether a path exists on a connected machine (0.5, 0.6).
 
         >>> client.check_path("me@gpu-1:22", "/data").exists  # doctest: +SKIP"""
     def python_environments(self, connection_id: str, *, viewer: str='') -> Pages[t.PythonEnvironment]:
-        """Lists the Pythons of a connected machine.
+        """Lists the Python environments of a connected machine.
 
         >>> [e.name for e in client.python_environments("me@gpu-1:22")]  # doctest: +SKIP"""
     def remote_config(self, connection_id: str, *, conda_env: str='', viewer: str='') -> t.GetRemoteConfigResponse:
-        """Says what a Python of a connected machine has: versions, storage root.
+        """Gets the versions and the storage root of a Python environment of a
+        connected machine.
 
         >>> client.remote_config("me@gpu-1:22").runicorn_version  # doctest: +SKIP"""
     def remote_status(self, *, viewer: str='') -> t.GetRemoteStatusResponse:
@@ -377,40 +385,40 @@ class Client:
 
         >>> len(client.remote_status().sessions)  # doctest: +SKIP"""
     def accept_host_key(self, host_key: t.HostKey, *, viewer: str='') -> t.HostKey:
-        """Makes a host key known, in place of an earlier one (0.6 and later).
+        """Accepts a host key, which replaces an earlier one (0.6 and later).
 
         >>> try:  # doctest: +SKIP
         ...     client.connect_remote("gpu-1", "me")
         ... except HostKeyError as error:
-        ...     if error.fingerprint == "SHA256:what its owner told me":
+        ...     if error.fingerprint == published_fingerprint:
         ...         client.accept_host_key(error.host_key)"""
     def host_keys(self, *, viewer: str='') -> Pages[t.HostKey]:
         """Lists the known host keys (0.6 and later).
 
         >>> [k.fingerprint_sha256 for k in client.host_keys()]  # doctest: +SKIP"""
     def remove_host_key(self, host: str, key_type: str, *, port: int | None=None, viewer: str='') -> bool:
-        """Forgets a host key (0.6 and later); returns whether there was one.
+        """Removes a host key (0.6 and later); returns whether there was one.
 
         >>> client.remove_host_key("gpu-1", "ssh-ed25519")  # doctest: +SKIP"""
     def saved_connections(self, *, viewer: str='') -> Pages[t.SavedConnection]:
-        """Lists the connections that a Viewer remembers, without their secrets.
+        """Lists the saved connections of a Viewer, without their secrets.
 
         >>> client.saved_connections().to_pandas()  # doctest: +SKIP"""
     def save_connection(self, host: str, username: str, *, display_name: str='', remember_secrets: bool=False, port: int | None=None, password: str='', private_key: str='', private_key_path: str='', passphrase: str='', use_agent: bool | None=None, viewer: str='') -> t.SavedConnection:
-        """Has a Viewer remember a connection; its secrets only if asked for, since
-        Viewers protect them weakly.
+        """Saves a connection in a Viewer. Its secrets are saved only with
+        remember_secrets, because Viewers protect them weakly.
 
         >>> client.save_connection("gpu-1", "me", display_name="GPU")  # doctest: +SKIP"""
     def delete_saved_connection(self, saved_connection_id: str, *, viewer: str='') -> str:
-        """Has a Viewer forget a connection; returns its id.
+        """Deletes a saved connection of a Viewer; returns its id.
 
         >>> client.delete_saved_connection("gpu-1:22@me")  # doctest: +SKIP"""
     def viewers(self) -> Pages[t.Viewer]:
-        """Lists the Viewers behind the server, with their health as last known.
+        """Lists the Viewers behind the server, with their last known health.
 
         >>> [(v.viewer, v.generation, v.health.state) for v in client.viewers()]  # doctest: +SKIP"""
     def viewer(self, viewer: str='') -> t.Viewer:
-        """Gets one Viewer, checked now. One that is down is no error.
+        """Gets one Viewer after a health check. A Viewer that is down is not an error.
 
         >>> client.viewer().health.state  # doctest: +SKIP
         'up'"""
@@ -419,17 +427,17 @@ class Client:
 
         >>> client.config().storage  # doctest: +SKIP"""
     def update_config(self, storage_root: str, *, viewer: str='') -> t.ViewerConfig:
-        """Switches a Viewer's storage root, an absolute path, for good. Raises
+        """Changes a Viewer's storage root, an absolute path, permanently. Raises
         PermissionError unless the server runs with --allow-config-writes.
 
         >>> client.update_config("/data/runicorn")  # doctest: +SKIP"""
     def gpu(self, *, viewer: str='') -> t.GetGpuResponse:
-        """Reads the graphics processors of a Viewer's machine: percent, MiB, watts.
+        """Gets the state of the GPUs of a Viewer's machine: percent, MiB, watts.
 
         >>> [g.utilization_percent for g in client.gpu().gpus]  # doctest: +SKIP"""
     def system(self, *, viewer: str='') -> t.GetSystemResponse:
-        """Measures processor, memory and disk of a Viewer's machine, in percent and
-        bytes. It occupies the Viewer for 1.5 s: do not poll it.
+        """Measures CPU, memory and disk of a Viewer's machine, in percent and bytes.
+        It blocks the Viewer for 1.5 s: do not poll it.
 
         >>> client.system().memory.available_bytes  # doctest: +SKIP"""
     def storage_stats(self, *, viewer: str='') -> t.GetStorageStatsResponse:
@@ -437,7 +445,7 @@ class Client:
 
         >>> client.storage_stats().parts[0].size_bytes  # doctest: +SKIP"""
     def check_statuses(self, *, viewer: str='') -> t.CheckStatusesResponse:
-        """Has a Viewer check whether the processes of running experiments live;
-        those that do not become failed.
+        """Makes a Viewer check the processes of running experiments; an experiment
+        whose process has ended becomes failed.
 
         >>> client.check_statuses().updated_count  # doctest: +SKIP"""

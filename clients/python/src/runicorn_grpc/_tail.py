@@ -1,4 +1,4 @@
-"""Live streams that resume by themselves."""
+"""Live streams that resume automatically."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     from .types import UnreachableViewer as UnreachableViewer
     from .types import WatchHeartbeat as WatchHeartbeat
 
-HEARTBEAT = 15.0  # seconds, as the server has it
+HEARTBEAT = 15.0  # seconds, the server's default
 
 
 class LogLine(NamedTuple):
-    """One line of a log, without its newline. offset is that of its start in the
-    file in bytes (None on 0.5). partial: it has no newline yet, and comes again
-    with the same offset. lossy: bytes were not UTF-8, or it was cut at 1 MiB."""
+    """One line of a log, without its newline. offset is the byte offset of its
+    start in the file (None on 0.5). partial: the line has no newline yet, and is
+    sent again with the same offset. lossy: bytes were not UTF-8, or the line was
+    truncated to 1 MiB."""
 
     text: str
     offset: int | None
@@ -38,7 +39,7 @@ class LogLine(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Event:
-    """Something of a run. token resumes after it."""
+    """An event of a run. token resumes after it."""
 
     viewer: str
     run_id: str
@@ -69,20 +70,20 @@ class Lines(Event):
 
 @dataclasses.dataclass(frozen=True)
 class CaughtUp(Event):
-    """The history of this run ends here; what follows is live."""
+    """The history of this run has been sent; later points are live."""
 
 
 @dataclasses.dataclass(frozen=True)
 class LogReset(Event):
-    """Discard what you have of this run: its log was cut or replaced, and is sent
-    again from the start."""
+    """Discard the points or lines received of this run: its log was truncated or
+    replaced, and is sent again from the start."""
 
     reason: LogResetReason
 
 
 @dataclasses.dataclass(frozen=True)
 class StatusChange(Event):
-    """The run's status is another one."""
+    """The run has a new status."""
 
     status: ExperimentStatus
     viewer_status: str
@@ -90,7 +91,7 @@ class StatusChange(Event):
 
 @dataclasses.dataclass(frozen=True)
 class End(Event):
-    """Nothing more comes of this run."""
+    """No more events of this run follow."""
 
     reason: EndReason
     viewer_status: str
@@ -103,8 +104,8 @@ I = TypeVar("I", Point, LogLine)
 
 
 class LogResetError(RunicornError):
-    """A log was cut or replaced, so points or lines that you have no longer hold.
-    Iterate over events, or give on_event, to continue instead."""
+    """A log was truncated or replaced, so the points or lines received of it are
+    invalid. To continue instead, iterate over events, or pass on_event."""
 
 
 def _enum(message: Any, field: str) -> Any:
@@ -120,9 +121,9 @@ _EVENTS: dict[str, Callable[[tuple[str, str, str], Any], Event]] = {
 
 
 class AsyncResuming:
-    """A stream that is opened again, after what was received, when it breaks."""
+    """A stream that is resumed after the last received message when it fails."""
 
-    token: str  # resumes after what the caller has got
+    token: str  # resumes after the last event that the caller has received
 
     def __init__(self, transport: Transport, rpc: str, fields: dict[str, Any], token: str, give_up_after: int | None) -> None:
         self._transport = transport
@@ -131,7 +132,7 @@ class AsyncResuming:
         self.token = self._next_token = token
         self._silence = 2 * float(fields.get("heartbeat_interval") or HEARTBEAT)
         self._give_up_after = give_up_after
-        # Until a first message has come, the address or the request may be wrong.
+        # Before the first message, retries are limited: the address or the request may be wrong.
         self._backoff = Backoff(transport.settings.retries)
         self._stream: Stream | None = None
         self._messages = 0  # of this stream
@@ -140,8 +141,8 @@ class AsyncResuming:
     def _request(self) -> Any:
         fields = dict(self._fields)
         if self._next_token:
-            # Runs and selections stay beside the token: proxies route by the
-            # one, the server forgets the other.
+            # Runs and selections are sent together with the token: proxies route
+            # by the runs, and the token does not contain the selections.
             fields |= {"resume_token": self._next_token, "start": None, "last_lines": None}
         return _contract.build(self._method.request, fields)
 
@@ -157,7 +158,7 @@ class AsyncResuming:
                 await self._transport.sleep(self._backoff.delay(error, self._method.name))
                 continue
             except BaseException:
-                self._broken()  # interrupted; what was not received comes when it is resumed
+                self._broken()  # interrupted; a later call resumes the stream
                 raise
             if message is None:
                 self._ended = True
@@ -165,7 +166,7 @@ class AsyncResuming:
             self._backoff.limit = self._give_up_after
             self._messages += 1
             if self._messages > 1 or message.WhichOneof("event") != "heartbeat":
-                self._backoff.succeeded()  # one heartbeat is no progress: each connection begins with one
+                self._backoff.succeeded()  # the first heartbeat is no progress: each connection begins with one
             return message
         return None
 
@@ -180,17 +181,17 @@ class AsyncResuming:
         self._broken()
 
     def __del__(self) -> None:
-        with contextlib.suppress(Exception):  # its event loop may be closed, its making may have failed
+        with contextlib.suppress(Exception):  # the event loop may be closed, or __init__ may have failed
             self._broken()
 
 
 class AsyncEvents(AsyncResuming, Generic[E]):
-    """What TailMetrics and TailLogs have in common: an iterator of events.
+    """An iterator of events, the base of the tails of metrics and logs.
 
     token: resumes after the events that the iterator has returned; store it
-        together with what you make of them.
-    health: the newest heartbeat, which says whether the Viewer answers and how
-        far the stream is behind; None before the first.
+        together with their data.
+    health: the newest heartbeat, which reports whether the Viewer answers and how
+        fresh the stream is; None before the first.
     """
 
     health: Heartbeat | None = None
@@ -237,8 +238,8 @@ class AsyncTail(AsyncEvents[TailEvent]):
     def points(self, on_event: Callable[[Event], object] | None = None) -> AsyncPointIterator:
         """Returns an iterator over the points, one by one.
 
-        on_event is called with every other event. Without it a LogReset raises
-        LogResetError, and a run that does not exist NotFoundError.
+        on_event is called with every other event. Without it, a LogReset raises
+        LogResetError, and a run that does not exist raises NotFoundError.
 
         >>> for point in client.tail(run_id).points():  # doctest: +SKIP
         ...     print(point.step, point.metric, point.value)
@@ -250,8 +251,8 @@ class AsyncLogTail(AsyncEvents[LogEvent]):
     """Events of a run's log: Lines, CaughtUp, LogReset, StatusChange, End."""
 
     def lines(self, on_event: Callable[[Event], object] | None = None) -> AsyncLineIterator:
-        """Returns an iterator over the lines (LogLine), one by one; on_event is as
-        for AsyncTail.points.
+        """Returns an iterator over the lines (LogLine), one by one; on_event: see
+        Tail.points.
 
         >>> for line in client.logs(run_id).lines():  # doctest: +SKIP
         ...     print(line.text)
@@ -260,8 +261,8 @@ class AsyncLogTail(AsyncEvents[LogEvent]):
 
 
 class AsyncItemIterator(Generic[I]):
-    """The items of a tail's batches, one by one. The tail's token moves on when
-    the last item of a batch is returned."""
+    """The items of a tail's batches, one by one. The tail's token advances when the
+    last item of a batch is returned."""
 
     def __init__(self, tail: AsyncEvents[Any], on_event: Callable[[Event], object] | None) -> None:
         self.tail = tail
@@ -285,7 +286,7 @@ class AsyncItemIterator(Generic[I]):
             if self._on_event is not None:
                 self._on_event(event)
             elif isinstance(event, LogReset):
-                raise LogResetError(f"the log of {event.run_id} was {event.reason}; what was delivered of it no longer holds", code="ABORTED")
+                raise LogResetError(f"the log of {event.run_id} was {event.reason}; the data received of it is invalid", code="ABORTED")
             elif isinstance(event, End) and event.reason == "not_found":
                 raise NotFoundError(f"there is no run {event.run_id}", code="NOT_FOUND", reason="RUN_NOT_FOUND", metadata={"run_id": event.run_id})
         item: I = self._items.pop()
@@ -304,19 +305,19 @@ class AsyncLineIterator(AsyncItemIterator[LogLine]):
 
 @dataclasses.dataclass(frozen=True)
 class Change:
-    """A change of a watched list. kind is "created" (new, or matches now),
-    "updated", "deleted" (gone, or no longer matches; experiment is its last
-    known state) or "synced" (the list is complete; experiment is None)."""
+    """A change of a watched list. kind is "created" (new, or now matches the
+    filter), "updated", "deleted" (removed, or no longer matches; experiment is its
+    last known state) or "synced" (the list is complete; experiment is None)."""
 
     kind: str
     experiment: Experiment | None
 
 
 class AsyncWatch(AsyncResuming):
-    """The experiments that match a filter, and every change of them, each once.
+    """The experiments that match a filter, and each change of them once.
 
-    experiments: what matches now, by resource name.
-    unreachable: Viewers that did not answer at the last connection.
+    experiments: the experiments that match now, by resource name.
+    unreachable: Viewers that did not answer when the stream last connected.
     """
 
     def __init__(self, transport: Transport, fields: dict[str, Any], give_up_after: int | None) -> None:
@@ -349,7 +350,8 @@ class AsyncWatch(AsyncResuming):
         self._snapshot = None
 
     def _apply(self, message: Any) -> list[Change]:
-        """Each connection begins with a snapshot; what is new in it are changes."""
+        """Returns the changes in a message. Each connection begins with a snapshot,
+        which is compared with the known experiments."""
         kind = message.WhichOneof("event")
         if kind == "snapshot":
             self._snapshot = self._snapshot or {}

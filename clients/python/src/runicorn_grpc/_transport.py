@@ -1,8 +1,8 @@
 """Channels and calls, blocking and with asyncio: the only code that exists twice.
 
-All the rest is written once, with async and await, over Transport. Over the
-blocking transport no await ever suspends, so that a coroutine runs to its end
-in one step; see twin.
+All other code is written once, with async and await, on top of Transport. Over
+the blocking transport no await ever suspends, so a coroutine completes in one
+step; see twin.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
-# Without it grpc cannot be used after a fork. It is read when grpc is loaded.
+# Without this variable grpc cannot be used after a fork. grpc reads it when it is loaded.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "1")
 
 import grpc  # noqa: E402
@@ -36,7 +36,7 @@ DEFAULT_PORT = 23310
 
 
 def _is_local(address: str) -> bool:
-    """Whether only this machine can be at an address."""
+    """Returns whether an address is always on this machine."""
     host = address[1:].partition("]")[0] if address.startswith("[") else address.partition(":")[0]
     try:
         return host in ("localhost", "unix") or ipaddress.ip_address(host).is_loopback
@@ -45,11 +45,11 @@ def _is_local(address: str) -> bool:
 
 
 class Silent(ConnectionError):
-    """A stream was silent for longer than its heartbeats allow."""
+    """A stream had no message for longer than its heartbeat interval allows."""
 
 
 class Settings:
-    """Where the server is and how to talk to it."""
+    """The address of the server, and the options of connections and calls."""
 
     def __init__(self, address: str | None, token: str | None, tls: bool | None, ca_file: str | None, timeout: float, retries: int) -> None:
         address = address or os.environ.get("RUNICORN_GRPC_ADDRESS") or DEFAULT_ADDRESS
@@ -68,10 +68,10 @@ class Settings:
         self.options: list[tuple[str, Any]] = [
             ("grpc.primary_user_agent", f"runicorn-grpc-python/{__version__}"),
             ("grpc.max_receive_message_length", 64 << 20),
-            ("grpc.enable_retries", 0),  # what may be tried again is decided here
+            ("grpc.enable_retries", 0),  # this package decides on retries
             ("grpc.initial_reconnect_backoff_ms", 200), ("grpc.min_reconnect_backoff_ms", 10_000), ("grpc.max_reconnect_backoff_ms", 5000),
             ("grpc.keepalive_time_ms", 60_000), ("grpc.keepalive_timeout_ms", 20_000), ("grpc.http2.max_pings_without_data", 0),
-            ("grpc.http2.lookahead_bytes", 16 << 20),  # a window in which histories and files come at full speed
+            ("grpc.http2.lookahead_bytes", 16 << 20),  # a window large enough for histories and files at full speed
             ("grpc.use_local_subchannel_pool", 1),  # a new channel is a new connection
             ("grpc.enable_http_proxy", 0 if local else 1),
         ]
@@ -89,8 +89,8 @@ class Settings:
 
 class Stream(Protocol):
     async def next(self, limit: float | None) -> Any:
-        """Returns the next message; None at an OK end. After limit seconds
-        without one the call is cut, and Silent is raised."""
+        """Returns the next message, or None at the end with status OK. After limit
+        seconds without a message it cancels the call and raises Silent."""
 
     def cancel(self) -> None: ...
 
@@ -110,16 +110,16 @@ def _codecs(method: Method) -> tuple[Callable[[Any], bytes], Callable[[bytes], A
 
 
 class _Connection:
-    """A channel that is closed when nobody uses it any more: neither the transport nor a call."""
+    """A channel that is closed when neither the transport nor a call refers to it."""
 
     def __init__(self, settings: Settings) -> None:
         s, self._pid = settings, os.getpid()
         self.channel = grpc.secure_channel(s.address, s.credentials(), s.options) if s.tls else grpc.insecure_channel(s.address, s.options)
 
     def __del__(self) -> None:
-        # Closing waits for a thread of grpc, which may be the one that collects
-        # this object, and which is gone when the interpreter ends.
-        with contextlib.suppress(Exception):  # its making may have failed
+        # close waits for a thread of grpc. The garbage collector may run __del__ on
+        # that thread, and it no longer exists when the interpreter ends.
+        with contextlib.suppress(Exception):  # __init__ may have failed
             if self._pid == os.getpid() and not sys.is_finalizing():
                 threading.Thread(target=self.channel.close, daemon=True).start()
 
@@ -136,7 +136,7 @@ class BlockingTransport:
         self._watchdog = Watchdog()
 
     def _connected(self) -> _Connection:
-        """The connection, opened at the first call of a process."""
+        """Returns the connection, which the first call of a process opens."""
         with self._lock:
             if self._closed:
                 raise RuntimeError("the client is closed")
@@ -147,7 +147,7 @@ class BlockingTransport:
             return self._connection
 
     async def unary(self, method: Method, request: Any, timeout: float) -> Any:
-        connection = self._connected()  # held until the call has ended
+        connection = self._connected()  # the reference keeps it open during the call
         call = connection.channel.unary_unary(method.path, *_codecs(method))
         try:
             return call(request, timeout=timeout, metadata=self.settings.metadata)
@@ -160,7 +160,7 @@ class BlockingTransport:
         return BlockingStream(self, connection, call, self._watchdog)
 
     def renew(self, connection: _Connection) -> None:
-        """Makes the next call connect anew; calls on the old connection continue."""
+        """Makes the next call open a new connection; calls on the old one continue."""
         with self._lock:
             if self._connection is connection:
                 self._connection = None
@@ -212,8 +212,8 @@ class BlockingStream:
 
 
 class Watchdog:
-    """Cuts silent streams: one thread for all streams of a transport, which ends
-    when there are none."""
+    """Cancels streams without messages: one thread for all streams of a transport,
+    which ends when there are no streams."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -249,7 +249,7 @@ class Watchdog:
 
 
 class AsyncTransport:
-    """Calls with asyncio: a channel for each event loop, and after a fork anew."""
+    """Calls with asyncio: one channel for each process and event loop."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -281,7 +281,7 @@ class AsyncTransport:
         return AsyncStream(self, channel, channel.unary_stream(method.path, *_codecs(method))(request, metadata=self.settings.metadata))
 
     def renew(self, channel: Any) -> None:
-        """Makes the next call connect anew; calls on the old connection continue."""
+        """Makes the next call open a new connection; calls on the old one continue."""
         loop = asyncio.get_running_loop()
         if self._channels.get(loop, (0, None))[1] is channel:
             del self._channels[loop]
@@ -321,15 +321,16 @@ class AsyncStream:
 
 
 async def _cancelled(call: Any) -> BaseException:
-    """Tells a call that the other side cancelled from a task that was cancelled
-    here: grpc raises CancelledError for both."""
+    """Returns the exception of a canceled call: RunicornError if the other side
+    canceled the call, CancelledError if the task was canceled. grpc raises
+    CancelledError for both."""
     if call.done() and "ocally cancelled" not in (await call.details() or ""):
         return RunicornError(await call.details() or "the call was cancelled", code="CANCELLED")
     call.cancel()
     return asyncio.CancelledError()
 
 
-# Blocking twins of asynchronous classes.
+# Blocking versions of asynchronous classes.
 
 _NAMES = {"__aiter__": "__iter__", "__anext__": "__next__", "__aenter__": "__enter__", "__aexit__": "__exit__"}
 
@@ -342,7 +343,7 @@ def finish(coroutine: Coroutine[Any, Any, T]) -> T:
         result: T = end.value
         return result
     coroutine.close()
-    raise RuntimeError("a blocking call was about to wait for an event loop")
+    raise RuntimeError("a blocking call tried to wait for an event loop")
 
 
 def _blocking(function: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Any]:
@@ -358,13 +359,13 @@ def _blocking(function: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[...
 
 @functools.lru_cache(maxsize=None)
 def twin(kind: Any) -> Any:
-    """Makes the blocking class of an asynchronous one: the same methods, without
-    await. Its name loses the "Async"."""
+    """Returns the blocking version of an asynchronous class: the same methods,
+    without await, and the name without "Async"."""
     members: dict[str, Any] = {}
     for name, member in vars(kind).items():
         if name in ("__dict__", "__weakref__"):
             continue
-        public = name in _NAMES or not name.startswith("_")  # private ones are awaited by others, so they stay as they are
+        public = name in _NAMES or not name.startswith("_")  # other methods await the private ones, so these stay coroutines
         members[_NAMES.get(name, name)] = _blocking(member) if public and inspect.iscoroutinefunction(member) else member
     members["__qualname__"] = kind.__name__.removeprefix("Async")
     bases = tuple(base if base is object or not base.__name__.startswith("Async") else twin(base) for base in kind.__bases__)

@@ -1,4 +1,4 @@
-"""The client. AsyncClient is written here; Client is its blocking twin."""
+"""The client: AsyncClient; Client is derived from it as its blocking version."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ class AsyncClient:
     """A client of a runicorn-grpc server.
 
     address: host:port; by default $RUNICORN_GRPC_ADDRESS or 127.0.0.1:23310.
-    token: for servers that demand one; by default $RUNICORN_GRPC_TOKEN.
-    tls: by default on for https:// addresses, with ca_file, and where a token
-        would leave this machine.
+    token: for servers that require one; by default $RUNICORN_GRPC_TOKEN.
+    tls: by default on for https:// addresses, with ca_file, and if a token would
+        leave this machine.
     ca_file: PEM file of the authorities to trust instead of the system's.
-    timeout: seconds for calls of one answer. Streams have no limit.
-    retries: attempts after the first for reads that break. Changes are never
+    timeout: of unary calls, in seconds. Streams have no timeout.
+    retries: maximum number of consecutive retries of a read. Changes are never
         sent twice.
 
-    Nothing is opened before the first call. Then each process, and with
-    AsyncClient each event loop, has a connection of its own. A run is given by
-    its id, its resource name, or as an Experiment; viewer "" is the server's
-    first Viewer, "-" in lists and searches all of them.
+    The first call opens the connection. Each process, and with AsyncClient each
+    event loop, has its own connection. A run is given by its id, its resource
+    name, or as an Experiment. viewer "" is the server's first Viewer, "-" in lists
+    and searches is all of them.
 
     All methods raise RunicornError and its subclasses; see `errors`.
 
@@ -67,7 +67,7 @@ class AsyncClient:
         self._transport = AsyncTransport(settings) if isinstance(self, AsyncClient) else BlockingTransport(settings)
 
     async def close(self) -> None:
-        """Closes the connection. Streams that are still open end with an error."""
+        """Closes the connection. Open streams end with an error."""
         await self._transport.close()
 
     async def __aenter__(self) -> Self:
@@ -90,13 +90,13 @@ class AsyncClient:
     def experiments(self, filter: str = "", *, project: str | None = None, name: str | None = None, status: str | None = None,
                     metric_names: Names = None, order_by: str = "", view: t.ExperimentView | None = None, limit: int | None = None,
                     allow_partial: bool = False, viewer: str = "") -> AsyncPages[t.Experiment]:
-        """Lists experiments, newest first unless order_by says otherwise.
+        """Lists experiments, newest first unless order_by is given.
 
         filter is AIP-160, such as 'path:"vision" AND summary.acc > 0.9'; project,
-        name and status are put to it with AND, quoted. metric_names ("*": all)
-        adds `metrics` to each: count, last, minimum, maximum. view "full" adds
-        summary, metadata, start and end. Raises BadRequestError with the
-        position of a mistake.
+        name and status are quoted and added to it with AND. metric_names ("*":
+        all) adds `metrics` to each: count, last, minimum, maximum. view "full"
+        adds summary, metadata, start and end. Raises BadRequestError with the
+        position of a mistake in the filter.
 
         >>> for e in client.experiments(project="vision", status="running"):  # doctest: +SKIP
         ...     print(e.run_id, e.path, e.best_metric)
@@ -122,9 +122,9 @@ class AsyncClient:
 
     async def update(self, run: Run, *, alias: str | None = UNCHANGED, tags: Sequence[str] = UNCHANGED, path: str = UNCHANGED,
                      etag: str = "", viewer: str = "") -> t.Experiment:
-        """Changes alias (None removes it), tags (all are replaced) or path (moves
-        it; 0.7), and returns the experiment. With the etag of an experiment that
-        you read, ConflictError says that somebody else has changed it since.
+        """Changes alias (None removes it), tags (replaces all) or path (moves the
+        experiment; 0.7), and returns the experiment. If etag is given and the
+        experiment has changed since it was read, raises ConflictError.
 
         >>> client.update(run_id, tags=["prod"], alias="best")  # doctest: +SKIP
         """
@@ -135,8 +135,8 @@ class AsyncClient:
         return (await self._call("UpdateExperiment", experiment=experiment, update_mask=list(new))).experiment
 
     async def delete(self, runs: Run | Sequence[Run], *, viewer: str = "") -> list[t.ExperimentResult]:
-        """Moves experiments to the recycle bin; each has a result, with `error`
-        if it was not moved.
+        """Moves experiments to the recycle bin; returns a result for each, with
+        `error` if it was not moved.
 
         >>> client.delete([run_id])[0].error is None  # doctest: +SKIP
         True
@@ -151,7 +151,7 @@ class AsyncClient:
         return self._pages("ListDeletedExperiments", "deleted_experiments", limit, viewer=viewer)
 
     async def restore(self, runs: Run | Sequence[Run], *, viewer: str = "") -> list[t.ExperimentResult]:
-        """Takes experiments out of the recycle bin; results as for delete.
+        """Restores experiments from the recycle bin; results: see delete.
 
         >>> client.restore(run_id)  # doctest: +SKIP
         """
@@ -159,15 +159,16 @@ class AsyncClient:
 
     async def purge(self, runs: Run | Sequence[Run] = (), *, all_deleted: bool = False, validate_only: bool = False,
                     viewer: str = "") -> list[t.ExperimentResult]:
-        """Removes experiments, or all that is in the recycle bin, for good; results
-        have freed_bytes. validate_only only says what would be removed.
+        """Removes experiments, or the whole content of the recycle bin, permanently;
+        results have freed_bytes. validate_only removes nothing, and returns what
+        would be removed.
 
         >>> client.purge(all_deleted=True, validate_only=True)  # doctest: +SKIP
         """
         return (await self._call("PurgeExperiments", run_ids=_ids(runs), all_deleted=all_deleted, validate_only=validate_only, viewer=viewer)).results
 
     async def environment(self, run: Run, *, viewer: str = "") -> t.GetEnvironmentResponse:
-        """Gets what was captured of the software and hardware of a run.
+        """Gets the captured software and hardware environment of a run.
 
         >>> client.environment(run_id).environment["python_version"]  # doctest: +SKIP
         """
@@ -177,9 +178,9 @@ class AsyncClient:
               metric_names: Names = None, heartbeat: float = _tail.HEARTBEAT, give_up_after: int | None = None,
               viewer: str = "") -> _tail.AsyncWatch:
         """Watches the experiments that match: an endless iterator of changes, each
-        once, over restarts of the server as well.
+        once, also across restarts of the server.
 
-        give_up_after: failed attempts in a row after which the error is raised.
+        give_up_after: see tail.
 
         >>> for change in client.watch(status="running"):  # doctest: +SKIP
         ...     print(change.kind, change.experiment)
@@ -191,10 +192,11 @@ class AsyncClient:
     def logs(self, run: Run, *, start: t.TailStart | None = None, last_lines: int | None = None, token: str = "",
              until: t.TailUntil | None = None, heartbeat: float = _tail.HEARTBEAT, give_up_after: int | None = None,
              viewer: str = "") -> _tail.AsyncLogTail:
-        """Follows the log of a run until it ends; resumes by itself, each line once.
+        """Follows the log of a run until it ends; resumes automatically, each line
+        once.
 
-        Iterates over events; `.lines()` over lines. start "now" or last_lines
-        leave out what is older. token, until, give_up_after: as for tail.
+        Iterates over events, `.lines()` over lines. start "now" and last_lines
+        omit older lines. token, until, give_up_after: see tail.
 
         >>> for line in client.logs(run_id, last_lines=100).lines():  # doctest: +SKIP
         ...     print(line.text)
@@ -207,17 +209,17 @@ class AsyncClient:
                      progress: Progress = None, viewer: str = "") -> _files.File:
         """Saves runs, or with runs=[] those that match a filter (at most 100), as a
         file: "json", "csv", "jsonl", "arrow", "parquet", "zip", "markdown" or
-        "html". Resumes where it broke, and checks size and SHA-256.
+        "html". Resumes after failures, and checks size and SHA-256.
 
         layout: "wide" (a row per step) or "long" (a row per point), for csv,
         arrow, parquet. path may be a folder. progress: True for a bar (tqdm), or
-        a function of bytes done and in total (None: not known).
+        a function of received and total bytes (None: unknown).
 
         >>> client.export(run_id, "run.parquet", "parquet").size_bytes  # doctest: +SKIP
         """
         fields = {"run_ids": _ids(runs), "filter": filter, "format": format, "layout": layout, "metric_names": _names(metrics),
                   "metric_prefixes": _names(prefixes), "include_media": include_media, "viewer": viewer}
-        if len(fields["run_ids"]) == 1:  # number 2 is what proxies route by
+        if len(fields["run_ids"]) == 1:  # proxies route by field number 2, run_id
             fields["run_id"] = fields.pop("run_ids")[0]
         return await _files.save(self._transport, "ExportExperiment", fields, path, progress)
 
@@ -226,8 +228,8 @@ class AsyncClient:
     def metrics(self, run: Run, *, metrics: Names = None, prefixes: Names = None, limit: int | None = None,
                 viewer: str = "") -> AsyncPages[t.MetricInfo]:
         """Lists the metrics of a run: count, first and last step, last value,
-        minimum, maximum. metrics are exact names, prefixes beginnings; of both
-        none: all.
+        minimum, maximum. metrics are exact names, prefixes are prefixes of names;
+        without both: all metrics.
 
         >>> {m.metric_name: m.last_value for m in client.metrics(run_id)}  # doctest: +SKIP
         """
@@ -237,15 +239,15 @@ class AsyncClient:
                 max_step: int | None = None, max_points: int | None = None, merged: bool = False, positions: bool = False,
                 progress: Progress = None, viewer: str = "") -> _history.AsyncHistoryQuery:
         """Reads every logged point of one or several runs (at most 64): as a table
-        by `.to_pandas()` and its like, or as series: history["loss"].values. With
-        AsyncClient: `await client.history(run).to_pandas()`, `await
-        client.history(run)`.
+        with `.to_pandas()`, `.to_polars()`, `.to_arrow()` or `.to_numpy()`, or as
+        series: history["loss"].values. With AsyncClient: `await
+        client.history(run).to_pandas()`, `await client.history(run)`.
 
-        It is complete, or IncompleteError is raised; only max_points, the
-        maximum number of points of a series, makes it a sample. merged: one
-        value per step, ascending (the server holds it all). min_step and
-        max_step are inclusive. progress: as for export, in points (of tables that
-        come as Arrow in bytes).
+        It is complete, or IncompleteError is raised; only max_points, the maximum
+        number of points of a series, makes it a sample. merged: one value per
+        step, ascending (the server buffers the whole history). min_step and
+        max_step are inclusive. progress: see export; it counts points, or bytes if
+        a table is read as Arrow.
 
         >>> client.history(run_id, ["loss"]).to_pandas()  # doctest: +SKIP
         """
@@ -257,9 +259,9 @@ class AsyncClient:
     async def get_metrics(self, run: Run, metrics: Names = None, *, prefixes: Names = None, min_step: int | None = None,
                           max_step: int | None = None, first: int | None = None, last: int | None = None, max_points: int | None = None,
                           viewer: str = "") -> _history.History:
-        """Gets the first, the last or a sample (max_points) of the points of each
-        series in one answer, one value per step. Raises LimitError where that is
-        larger than 3 MiB: then use history.
+        """Gets the first points, the last points or a sample (max_points) of each
+        series in one answer, one value per step. Raises LimitError if the answer
+        exceeds 3 MiB: then use history.
 
         >>> client.get_metrics(run_id, "loss", last=10)["loss"].values  # doctest: +SKIP
         """
@@ -273,16 +275,17 @@ class AsyncClient:
              max_history_points: int | None = None, positions: bool = False, until: t.TailUntil | None = None,
              heartbeat: float = _tail.HEARTBEAT, give_up_after: int | None = None, viewer: str = "") -> _tail.AsyncTail:
         """Follows runs, or all that match a filter, as they log: first the history
-        (start "now" leaves it out), then live points, until the runs end (until
+        (start "now" omits it), then live points, until the runs end (until
         "forever": never).
 
-        It resumes by itself, over restarts of the server, of Viewers and what is
-        between; each point comes once, in the order of logging. (On Viewers 0.5
-        what changed at steps already sent may come again.) Iterates over events;
-        `.points()` over points. token resumes after what an earlier tail has
-        returned; its `.token` is that. heartbeat: seconds; after twice as long
-        without a message it connects anew. give_up_after: failed attempts in a
-        row after which the error is raised; by default never, once it worked.
+        It resumes automatically after failures of the connection, the server or
+        Viewers; each point is returned once, in the order of logging. (On Viewers
+        0.5, changes at steps already sent may be repeated.) Iterates over events,
+        `.points()` over points. token: the `.token` of an earlier tail, to resume
+        after the events that it returned. heartbeat: interval in seconds; after
+        two intervals without a message the client reconnects. give_up_after:
+        maximum number of consecutive retries before the error is raised; by
+        default unlimited once a message has arrived.
 
         >>> for point in client.tail(run_id, ["loss"]).points():  # doctest: +SKIP
         ...     print(point.step, point.value)
@@ -295,7 +298,7 @@ class AsyncClient:
     async def compare(self, runs: Run | Sequence[Run] = (), metrics: Names = None, *, filter: str = "", prefixes: Names = None,
                       alignment: t.Alignment | None = None, min_step: int | None = None, max_step: int | None = None,
                       max_points: int | None = None, max_runs: int | None = None, allow_partial: bool = False, viewer: str = "") -> Comparison:
-        """Puts metrics of several runs side by side: by step, or with alignment
+        """Aligns metrics of several runs: by step, or with alignment
         "relative_time" by seconds since each run's first point. Finite numbers
         only. `not_read` has the runs that could not be read.
 
@@ -311,7 +314,7 @@ class AsyncClient:
                    max_runs: int | None = None, allow_partial: bool = False, viewer: str = "") -> t.FindBestExperimentResponse:
         """Finds the experiment with the maximum (or minimum) finite value of a
         metric: .experiment (None if none has one), .value, .step, .time. ranking
-        "last" looks at the last point of each run instead of its best.
+        "last" compares the last point of each run instead of its best one.
 
         >>> client.best("val/loss", goal="minimize", project="vision").experiment  # doctest: +SKIP
         """
@@ -319,7 +322,7 @@ class AsyncClient:
             "FindBestExperiment", metric_name=metric, goal=goal, run_ids=_ids(runs), filter=join(filter, project=project, name=name, status=status),
             ranking=ranking, max_runs=max_runs, allow_partial=allow_partial, viewer=viewer)
 
-    # Artifacts (Viewers 0.5) and assets (0.6 and later). What a generation lacks raises UnsupportedError.
+    # Artifacts (Viewers 0.5) and assets (0.6 and later). Other generations raise UnsupportedError.
 
     def artifacts(self, *, type: str = "", limit: int | None = None, viewer: str = "") -> AsyncPages[t.Artifact]:
         """Lists artifacts by name (0.5), all or of one type.
@@ -330,7 +333,7 @@ class AsyncClient:
 
     async def artifact(self, name: str, *, version: int | None = None, alias: str = "", type: str = "", viewer: str = "") -> t.ArtifactVersion:
         """Gets a version of an artifact (0.5), by name and version or alias, or by
-        an id such as "model:v3"; the latest if none is named. Raises NotFoundError.
+        an id such as "model:v3"; by default the latest. Raises NotFoundError.
 
         >>> client.artifact("my-model:v3").size_bytes  # doctest: +SKIP
         """
@@ -345,8 +348,8 @@ class AsyncClient:
 
     def artifact_files(self, name: str, *, version: int | None = None, alias: str = "", type: str = "", limit: int | None = None,
                        viewer: str = "") -> AsyncPages[t.ArtifactFile]:
-        """Lists the files of a version (0.5); `page` has its references to things
-        elsewhere. No Viewer serves their content.
+        """Lists the files of a version (0.5); `page` has its references to external
+        data. No Viewer serves the content of files.
 
         >>> [f.path for f in client.artifact_files("my-model:v3")]  # doctest: +SKIP
         """
@@ -354,7 +357,7 @@ class AsyncClient:
 
     async def artifact_lineage(self, name: str, *, version: int | None = None, alias: str = "", type: str = "", max_depth: int | None = None,
                                viewer: str = "") -> t.GetArtifactLineageResponse:
-        """Gets which experiments made and used a version (0.5), up to max_depth
+        """Gets the experiments that created and used a version (0.5), up to max_depth
         edges away (3 by default): .nodes and .edges.
 
         >>> client.artifact_lineage("my-model:v3").edges  # doctest: +SKIP
@@ -363,15 +366,15 @@ class AsyncClient:
 
     def experiment_artifacts(self, run: Run, *, relation: t.ArtifactRelation | None = None, limit: int | None = None,
                              viewer: str = "") -> AsyncPages[t.ExperimentArtifact]:
-        """Lists what a run made and used ("created", "used"): versions of artifacts
-        on 0.5, assets later.
+        """Lists what a run created and used (relation "created", "used"): versions
+        of artifacts on 0.5, assets on 0.6 and later.
 
         >>> client.experiment_artifacts(run_id, relation="created").to_pandas()  # doctest: +SKIP
         """
         return self._pages("ListExperimentArtifacts", "artifacts", limit, run_id=_id(run), relation=relation, viewer=viewer)
 
     async def artifact_stats(self, *, viewer: str = "") -> t.GetArtifactStatsResponse:
-        """Counts a Viewer's artifacts and the bytes that they take (0.5).
+        """Gets the number and the size of a Viewer's artifacts (0.5).
 
         >>> client.artifact_stats().size_bytes  # doctest: +SKIP
         """
@@ -379,8 +382,8 @@ class AsyncClient:
 
     async def promote_artifact(self, name: str, to_stage: t.LifecycleStage, *, version: int | None = None, notes: str = "",
                                evaluator_run: Run = "", viewer: str = "") -> t.PromoteArtifactResponse:
-        """Moves a version to another stage of its life (0.5). Raises
-        BadRequestError for a step that is not allowed.
+        """Moves a version to another lifecycle stage (0.5). Raises BadRequestError
+        if the transition is not allowed.
 
         >>> client.promote_artifact("my-model:v3", "staging").from_stage  # doctest: +SKIP
         """
@@ -388,7 +391,7 @@ class AsyncClient:
 
     async def delete_artifact(self, name: str, *, version: int | None = None, type: str = "", permanent: bool = False,
                               viewer: str = "") -> t.DeleteArtifactResponse:
-        """Deletes a version (0.5); without permanent it is only marked.
+        """Deletes a version (0.5); without permanent it is only marked as deleted.
 
         >>> client.delete_artifact("my-model:v3").still_readable  # doctest: +SKIP
         True
@@ -412,22 +415,23 @@ class AsyncClient:
 
     async def download(self, run: Run, asset: str | t.Asset | t.Image, path: str | os.PathLike[str], *, progress: Progress = None,
                        viewer: str = "") -> _files.File:
-        """Saves an asset or image: a file as it is, a folder as a zip. Resumes where
-        it broke, and checks size and SHA-256. path and progress: as for export.
+        """Saves an asset or image: a file as it is, a folder as a zip. Resumes after
+        failures, and checks size and SHA-256. path and progress: see export.
 
         >>> client.download(run_id, client.images(run_id).to_list()[0], "last.png")  # doctest: +SKIP
         """
         fields = {"run_id": _id(run), "asset_id": asset if isinstance(asset, str) else asset.asset_id, "viewer": viewer}
         return await _files.save(self._transport, "DownloadAsset", fields, path, progress)
 
-    # Remote machines, over SSH. All need the role admin. One call is one login attempt; none is repeated.
+    # Remote machines, over SSH. All calls need the role admin. One call is one login attempt; none is retried.
 
     async def connect_remote(self, host: str, username: str, *, port: int | None = None, password: str = "", private_key: str = "",
                              private_key_path: str = "", passphrase: str = "", use_agent: bool | None = None,
                              viewer: str = "") -> t.OpenConnectionResponse:
-        """Has a Viewer open an SSH connection: .connection.connection_id. Raises
-        HostKeyError, with the fingerprint, for a key that is not known: compare
-        it, then accept_host_key. AuthenticationError: the login is refused.
+        """Opens an SSH connection from a Viewer's machine: .connection.connection_id.
+        Raises HostKeyError, with the fingerprint, if the host key is unknown:
+        compare it, then call accept_host_key. Raises AuthenticationError if the
+        login is refused.
 
         >>> client.connect_remote("gpu-1", "me", password=secret).connection  # doctest: +SKIP
         """
@@ -451,8 +455,8 @@ class AsyncClient:
     async def start_viewer(self, connection_id: str = "", remote_root: str = "", *, target: Mapping[str, Any] | None = None,
                            local_port: int | None = None, remote_port: int | None = None, conda_env: str = "", viewer: str = "") -> t.ViewerSession:
         """Starts a Viewer on a remote machine, over an open connection or a target
-        (the arguments of connect_remote as a dict); up to a minute. The `viewer`
-        of the session is the name that all other calls take.
+        (the arguments of connect_remote as a dict). This may take a minute. The
+        `viewer` of the session is the name for the viewer argument of other calls.
 
         >>> s = client.start_viewer("me@gpu-1:22", "/data/runicorn")  # doctest: +SKIP
         >>> client.experiments(viewer=s.viewer).to_pandas()  # doctest: +SKIP
@@ -461,7 +465,7 @@ class AsyncClient:
                                  remote_port=remote_port, conda_env=conda_env, viewer=viewer)).session
 
     async def stop_viewer(self, session_id: str, *, viewer: str = "") -> str:
-        """Ends a remote Viewer and its tunnel; returns the session's id.
+        """Stops a remote Viewer and its tunnel; returns the session's id.
 
         >>> client.stop_viewer(s.session_id)  # doctest: +SKIP
         """
@@ -490,21 +494,22 @@ class AsyncClient:
         return self._pages("ListDirectory", "entries", connection_id=connection_id, path=path, viewer=viewer)
 
     async def check_path(self, connection_id: str, path: str, *, viewer: str = "") -> t.CheckPathResponse:
-        """Says whether a path exists on a connected machine (0.5, 0.6).
+        """Checks whether a path exists on a connected machine (0.5, 0.6).
 
         >>> client.check_path("me@gpu-1:22", "/data").exists  # doctest: +SKIP
         """
         return await self._call("CheckPath", connection_id=connection_id, path=path, viewer=viewer)
 
     def python_environments(self, connection_id: str, *, viewer: str = "") -> AsyncPages[t.PythonEnvironment]:
-        """Lists the Pythons of a connected machine.
+        """Lists the Python environments of a connected machine.
 
         >>> [e.name for e in client.python_environments("me@gpu-1:22")]  # doctest: +SKIP
         """
         return self._pages("ListPythonEnvironments", "environments", connection_id=connection_id, viewer=viewer)
 
     async def remote_config(self, connection_id: str, *, conda_env: str = "", viewer: str = "") -> t.GetRemoteConfigResponse:
-        """Says what a Python of a connected machine has: versions, storage root.
+        """Gets the versions and the storage root of a Python environment of a
+        connected machine.
 
         >>> client.remote_config("me@gpu-1:22").runicorn_version  # doctest: +SKIP
         """
@@ -518,12 +523,12 @@ class AsyncClient:
         return await self._call("GetRemoteStatus", viewer=viewer)
 
     async def accept_host_key(self, host_key: t.HostKey, *, viewer: str = "") -> t.HostKey:
-        """Makes a host key known, in place of an earlier one (0.6 and later).
+        """Accepts a host key, which replaces an earlier one (0.6 and later).
 
         >>> try:  # doctest: +SKIP
         ...     client.connect_remote("gpu-1", "me")
         ... except HostKeyError as error:
-        ...     if error.fingerprint == "SHA256:what its owner told me":
+        ...     if error.fingerprint == published_fingerprint:
         ...         client.accept_host_key(error.host_key)
         """
         return (await self._call("AcceptHostKey", host_key=host_key, viewer=viewer)).host_key
@@ -536,14 +541,14 @@ class AsyncClient:
         return self._pages("ListHostKeys", "host_keys", viewer=viewer)
 
     async def remove_host_key(self, host: str, key_type: str, *, port: int | None = None, viewer: str = "") -> bool:
-        """Forgets a host key (0.6 and later); returns whether there was one.
+        """Removes a host key (0.6 and later); returns whether there was one.
 
         >>> client.remove_host_key("gpu-1", "ssh-ed25519")  # doctest: +SKIP
         """
         return (await self._call("RemoveHostKey", host=host, key_type=key_type, port=port, viewer=viewer)).removed
 
     def saved_connections(self, *, viewer: str = "") -> AsyncPages[t.SavedConnection]:
-        """Lists the connections that a Viewer remembers, without their secrets.
+        """Lists the saved connections of a Viewer, without their secrets.
 
         >>> client.saved_connections().to_pandas()  # doctest: +SKIP
         """
@@ -552,8 +557,8 @@ class AsyncClient:
     async def save_connection(self, host: str, username: str, *, display_name: str = "", remember_secrets: bool = False, port: int | None = None,
                               password: str = "", private_key: str = "", private_key_path: str = "", passphrase: str = "",
                               use_agent: bool | None = None, viewer: str = "") -> t.SavedConnection:
-        """Has a Viewer remember a connection; its secrets only if asked for, since
-        Viewers protect them weakly.
+        """Saves a connection in a Viewer. Its secrets are saved only with
+        remember_secrets, because Viewers protect them weakly.
 
         >>> client.save_connection("gpu-1", "me", display_name="GPU")  # doctest: +SKIP
         """
@@ -561,7 +566,7 @@ class AsyncClient:
         return (await self._call("SaveConnection", target=target, display_name=display_name, remember_secrets=remember_secrets, viewer=viewer)).saved_connection
 
     async def delete_saved_connection(self, saved_connection_id: str, *, viewer: str = "") -> str:
-        """Has a Viewer forget a connection; returns its id.
+        """Deletes a saved connection of a Viewer; returns its id.
 
         >>> client.delete_saved_connection("gpu-1:22@me")  # doctest: +SKIP
         """
@@ -570,14 +575,14 @@ class AsyncClient:
     # Viewers and their machines.
 
     def viewers(self) -> AsyncPages[t.Viewer]:
-        """Lists the Viewers behind the server, with their health as last known.
+        """Lists the Viewers behind the server, with their last known health.
 
         >>> [(v.viewer, v.generation, v.health.state) for v in client.viewers()]  # doctest: +SKIP
         """
         return self._pages("ListViewers", "viewers")
 
     async def viewer(self, viewer: str = "") -> t.Viewer:
-        """Gets one Viewer, checked now. One that is down is no error.
+        """Gets one Viewer after a health check. A Viewer that is down is not an error.
 
         >>> client.viewer().health.state  # doctest: +SKIP
         'up'
@@ -592,7 +597,7 @@ class AsyncClient:
         return (await self._call("GetConfig", viewer=viewer)).config
 
     async def update_config(self, storage_root: str, *, viewer: str = "") -> t.ViewerConfig:
-        """Switches a Viewer's storage root, an absolute path, for good. Raises
+        """Changes a Viewer's storage root, an absolute path, permanently. Raises
         PermissionError unless the server runs with --allow-config-writes.
 
         >>> client.update_config("/data/runicorn")  # doctest: +SKIP
@@ -600,15 +605,15 @@ class AsyncClient:
         return (await self._call("UpdateConfig", config={"storage_root": storage_root, "viewer": viewer}, update_mask=["storage_root"])).config
 
     async def gpu(self, *, viewer: str = "") -> t.GetGpuResponse:
-        """Reads the graphics processors of a Viewer's machine: percent, MiB, watts.
+        """Gets the state of the GPUs of a Viewer's machine: percent, MiB, watts.
 
         >>> [g.utilization_percent for g in client.gpu().gpus]  # doctest: +SKIP
         """
         return await self._call("GetGpu", viewer=viewer)
 
     async def system(self, *, viewer: str = "") -> t.GetSystemResponse:
-        """Measures processor, memory and disk of a Viewer's machine, in percent and
-        bytes. It occupies the Viewer for 1.5 s: do not poll it.
+        """Measures CPU, memory and disk of a Viewer's machine, in percent and bytes.
+        It blocks the Viewer for 1.5 s: do not poll it.
 
         >>> client.system().memory.available_bytes  # doctest: +SKIP
         """
@@ -622,8 +627,8 @@ class AsyncClient:
         return await self._call("GetStorageStats", viewer=viewer)
 
     async def check_statuses(self, *, viewer: str = "") -> t.CheckStatusesResponse:
-        """Has a Viewer check whether the processes of running experiments live;
-        those that do not become failed.
+        """Makes a Viewer check the processes of running experiments; an experiment
+        whose process has ended becomes failed.
 
         >>> client.check_statuses().updated_count  # doctest: +SKIP
         """

@@ -1,20 +1,20 @@
-"""What calls raise. Every error is a RunicornError; its class says what kind.
+"""The exceptions of calls. Every error is a RunicornError; its class is its kind.
 
 RunicornError
 ├── ConnectionError          the server, a Viewer or an SSH server does not answer
 │   └── TimeoutError         it is too slow
 ├── NotFoundError            no such run, artifact, asset, viewer, connection
-├── BadRequestError          the request is wrong
-│   └── StateError           right, but not in the present state
-│       ├── ConflictError    an etag is not the current one, a file has changed
-│       └── HostKeyError     an SSH host key is not known, or is another one
+├── BadRequestError          the request is invalid
+│   └── StateError           valid, but not allowed in the current state
+│       ├── ConflictError    an etag is not the current one, or a file has changed
+│       └── HostKeyError     an SSH host key is unknown, or has changed
 ├── ServerError              the server or a Viewer failed
-│   ├── UnsupportedError     this Viewer's generation lacks it
-│   ├── IncompleteError      an answer was cut, or does not match its SHA-256
-│   └── OutcomeUnknownError  a change was sent, and its answer never came
-├── LimitError               too much, or too large
+│   ├── UnsupportedError     this Viewer's generation does not support the call
+│   ├── IncompleteError      an answer was truncated, or does not match its SHA-256
+│   └── OutcomeUnknownError  a change was sent, but no answer arrived
+├── LimitError               a limit is reached, or the answer is too large
 └── AuthenticationError      a token or a login is refused
-    └── PermissionError      the token's role is too low, or the server forbids it
+    └── PermissionError      the token's role is insufficient, or the server forbids it
 """
 
 from __future__ import annotations
@@ -31,11 +31,12 @@ class RunicornError(Exception):
     """An error of a call.
 
     code: the gRPC status, such as "NOT_FOUND".
-    reason: why, as a word for programs, such as "RUN_NOT_FOUND"; "" where the
-        error does not come from runicorn-grpc itself but from what is between.
-    metadata: facts of the reason by name, such as {"run_id": …}.
-    retry_after: seconds after which a retry makes sense; None if not said.
-    violations: what is wrong with the request, by field, if anything.
+    reason: the machine-readable reason, such as "RUN_NOT_FOUND"; "" if the error
+        is not that of runicorn-grpc, but of a proxy or the connection.
+    metadata: details of the reason by name, such as {"run_id": …}.
+    retry_after: minimum delay before a retry in seconds; None if the server gave
+        none.
+    violations: descriptions of the invalid fields of the request, by field.
     """
 
     def __init__(self, message: str, *, code: str = "UNKNOWN", reason: str = "", metadata: dict[str, str] | None = None,
@@ -52,9 +53,9 @@ class RunicornError(Exception):
 
     @property
     def resumable(self) -> bool:
-        """Whether a read may be tried again, and a stream resumed: the server
-        said UNAVAILABLE, or the call broke on its way (a killed server behind
-        a proxy looks so)."""
+        """Whether a read may be retried, and a stream resumed: the status is
+        UNAVAILABLE, or the connection failed (proxies report a killed server as
+        INTERNAL, UNKNOWN or CANCELLED without a reason)."""
         return self.code == "UNAVAILABLE" or (not self.reason and self.code in ("INTERNAL", "UNKNOWN", "CANCELLED"))
 
 
@@ -67,26 +68,27 @@ class TimeoutError(ConnectionError):
 
 
 class NotFoundError(RunicornError):
-    """There is no such thing."""
+    """The requested resource does not exist."""
 
 
 class BadRequestError(RunicornError):
-    """The request is wrong; `violations` says which fields and why."""
+    """The request is invalid; `violations` describes the fields."""
 
 
 class StateError(BadRequestError):
-    """The request is right, but what it is about does not allow it now."""
+    """The request is valid, but the current state of its resource does not allow it."""
 
 
 class ConflictError(StateError):
-    """Another one has changed it: an etag is not the current one."""
+    """The resource has changed: an etag is not the current one."""
 
 
 class HostKeyError(StateError):
-    """An SSH server's key is not known yet, or is another one than before.
+    """An SSH server's key is unknown, or has changed.
 
-    Nothing is accepted by itself. Compare `fingerprint` with what the server's
-    owner says, then call `accept_host_key(error.host_key)` and connect again.
+    No key is accepted automatically. Compare `fingerprint` with the one that the
+    server's owner publishes, then call `accept_host_key(error.host_key)` and
+    connect again.
     """
 
     host_key: Any = None
@@ -107,21 +109,22 @@ class ServerError(RunicornError):
 
 
 class UnsupportedError(ServerError):
-    """This Viewer's generation lacks it; metadata["instead"] names what serves."""
+    """This Viewer's generation does not support the call; metadata["instead"] names
+    an alternative if there is one."""
 
 
 class IncompleteError(ServerError):
-    """An answer was cut, or is damaged. Nothing of it was returned."""
+    """An answer was truncated, or is damaged. No part of it was returned."""
 
 
 class IncompleteWarning(UserWarning):
-    """An answer lacks something, and says what: Viewers of a list that did not
-    answer, or lines of an event file that are too large."""
+    """An answer is incomplete: Viewers of a list did not answer, experiments could
+    not be read, or lines of an event file are too large. The message names them."""
 
 
 class OutcomeUnknownError(ServerError):
-    """A change was sent and its answer never came: it may have happened. Look at
-    metadata["check"] before you try again."""
+    """A change was sent but no answer arrived, so it may have been made. See
+    metadata["check"] before a retry."""
 
 
 class LimitError(RunicornError):
@@ -129,11 +132,12 @@ class LimitError(RunicornError):
 
 
 class AuthenticationError(RunicornError):
-    """The server, a Viewer or an SSH server refuses the token or the login."""
+    """The server, a Viewer or an SSH server refused the token or the login."""
 
 
 class PermissionError(AuthenticationError):
-    """It is forbidden to this token, or the server runs without the flag for it."""
+    """The token's role is insufficient, or the server runs without the flag that
+    allows the call."""
 
 
 CODES = ("OK CANCELLED UNKNOWN INVALID_ARGUMENT DEADLINE_EXCEEDED NOT_FOUND ALREADY_EXISTS PERMISSION_DENIED RESOURCE_EXHAUSTED "
@@ -151,7 +155,7 @@ _BY_REASON: dict[str, type[RunicornError]] = {
 
 
 def from_code(code: str, message: str, details: Any = ()) -> RunicornError:
-    """Makes the error of a call from its status and the status's details."""
+    """Returns the error of a call for a status code, a message and status details."""
     found: dict[str, Any] = {}
     host_key = None
     for detail in details:
@@ -178,13 +182,13 @@ def _unpack(detail: Any) -> Any:
 
 
 def from_status(status: Any) -> RunicornError:
-    """Makes the error that a google.rpc.Status in an answer stands for."""
+    """Returns the error for a google.rpc.Status in an answer."""
     code = CODES[status.code] if 0 <= status.code < len(CODES) else "UNKNOWN"
     return from_code(code, status.message, status.details)
 
 
 def from_rpc(error: Any, address: str) -> RunicornError:
-    """Makes the error of a call from that of grpc."""
+    """Returns the error of a call for an error of grpc."""
     details: Any = ()
     for key, value in error.trailing_metadata() or ():
         if key == "grpc-status-details-bin":

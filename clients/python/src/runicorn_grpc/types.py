@@ -1,5 +1,5 @@
-"""Records of the server's messages, by the contract's names; types.pyi says what
-is in them. Enums are their values as texts: typing.Literal."""
+"""Records of the server's messages, by the contract's names; types.pyi has their
+fields. An enum is a typing.Literal of its short names."""
 
 from typing import Any, Literal
 

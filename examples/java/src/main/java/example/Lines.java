@@ -11,7 +11,7 @@ final class Lines {
   private final int limit;
   private int count;
 
-  /** A limit of 0 is none. */
+  /** A limit of 0 means no limit. */
   Lines(int limit) {
     this.limit = limit;
   }
@@ -20,7 +20,7 @@ final class Lines {
     System.out.println(line);
   }
 
-  /** Prints the points of a batch; false says that as many were printed as were asked for. */
+  /** Prints the points of a batch; false means that the limit is reached. */
   boolean print(MetricBatch batch) {
     for (MetricSeries series : batch.getSeriesList()) {
       for (int i = 0; i < series.getStepsCount(); i++) {
@@ -37,7 +37,7 @@ final class Lines {
     return true;
   }
 
-  /** JSON has no word for NaN and the infinities, so they are texts. */
+  /** JSON cannot represent NaN and the infinities, so they are texts. */
   private static JsonPrimitive value(MetricSeries series, int i) {
     if (series.getKind() == MetricKind.METRIC_KIND_TEXT) {
       return new JsonPrimitive(series.getTexts(i));

@@ -19,8 +19,8 @@ import runicornapi.v1.StreamMetricsRequest;
 import runicornapi.v1.StreamMetricsResponse;
 
 /**
- * Uses a runicorn-grpc server: lists experiments, reads a history, follows a run that is training,
- * and reads an error.
+ * Uses a runicorn-grpc server: lists experiments, reads a history, tails a run, and reads an
+ * error.
  */
 public final class Main {
   private static final String USAGE =
@@ -98,14 +98,14 @@ public final class Main {
         out.print(message.getBatch());
       }
       if (!complete) {
-        throw new IllegalStateException("the history was cut: no trailer");
+        throw new IllegalStateException("the history is truncated: no trailer");
       }
     } finally {
       channel.shutdownNow();
     }
   }
 
-  /** Asks for a run that no Viewer has, and prints what a program can read from the error. */
+  /** Requests a run that does not exist, and prints the reason and details of the error. */
   private void error() {
     ManagedChannel channel = connect(address);
     try {

@@ -23,8 +23,8 @@ import runicornapi.v1.TailMetricsResponse;
 
 /**
  * Prints the points of a run as they are logged, until it ends. However often the connection
- * breaks, no point is lost or printed twice: the stream resumes after the last message that was
- * printed. A program that must survive its own end stores each message's resume_token together
+ * fails, no point is lost or printed twice: the stream resumes after the last printed message. A
+ * program that is to resume after its own restart stores each message's resume_token together
  * with the message's points.
  */
 final class Tail {
@@ -35,13 +35,13 @@ final class Tail {
   private final Lines out;
   private final TailMetricsRequest.Builder request;
   private int messages;
-  private int failures; // in a row
+  private int failures; // consecutive
 
   Tail(String address, String run, int cutAfter, Lines out) {
     this.address = address;
     this.cutAfter = cutAfter;
     this.out = out;
-    // The run stays beside the token: proxies route by it.
+    // The run is sent together with the token: proxies route by it.
     request =
         TailMetricsRequest.newBuilder()
             .addRunIds(run)
@@ -73,14 +73,14 @@ final class Tail {
   }
 
   /**
-   * Prints the points of one connection. True says that the connection is to be dropped, as if the
-   * network broke, and false that there is nothing more: OK comes only after the `end` of the run.
+   * Prints the points of one connection. Returns true if the connection is to be dropped, as in a
+   * network failure, and false at the end: the status is OK only after the `end` of the run.
    */
   private boolean follow(ManagedChannel channel, ScheduledExecutorService watch) {
     Iterator<TailMetricsResponse> stream = MetricServiceGrpc.newBlockingStub(channel).tailMetrics(request.build());
     while (true) {
-      // Without a message for two heartbeats the computer slept, or the server is frozen and would
-      // keep the connection. What ends so is UNAVAILABLE.
+      // If there is no message for two heartbeats, the computer slept, or the server hangs but
+      // keeps the connection. Shutting down the channel ends the call with UNAVAILABLE.
       Future<?> silence = watch.schedule(channel::shutdownNow, 2 * HEARTBEAT_SECONDS, TimeUnit.SECONDS);
       TailMetricsResponse message;
       try {
@@ -95,7 +95,7 @@ final class Tail {
         failures = 0; // a heartbeat is no progress: each connection begins with one
       }
       if (message.hasLogReset()) {
-        // What was printed of this run no longer holds; it comes again.
+        // Discard the points printed of this run; they are sent again.
         JsonObject line = new JsonObject();
         line.addProperty("log_reset", message.getLogReset().getReason().name());
         out.print(line);
@@ -111,8 +111,8 @@ final class Tail {
   }
 
   /**
-   * Says whether the server is away for a while, or the call broke on its way: a server that is
-   * killed behind a proxy looks so. Anything else is final.
+   * Returns whether the call can be resumed: the server is unavailable, or the connection failed,
+   * which proxies report as an error without a reason. Any other error is final.
    */
   private static boolean resumable(StatusRuntimeException error) {
     return switch (error.getStatus().getCode()) {
@@ -123,22 +123,22 @@ final class Tail {
     };
   }
 
-  /** Grows from 0.2 s to 10 s, jittered, and is never shorter than the server asks for. */
+  /** Grows from 0.2 s to 10 s, is jittered, and is never shorter than the server's RetryInfo. */
   private static long delayMillis(int failures, StatusRuntimeException error) {
     double grown = Math.min(200 * Math.pow(2, failures - 1), 10_000);
-    Duration asked = detail(error, RetryInfo.class).map(RetryInfo::getRetryDelay).orElse(Duration.getDefaultInstance());
+    Duration minimum = detail(error, RetryInfo.class).map(RetryInfo::getRetryDelay).orElse(Duration.getDefaultInstance());
     double jittered = grown * ThreadLocalRandom.current().nextDouble(0.5, 1);
-    return (long) Math.max(jittered, asked.getSeconds() * 1000 + asked.getNanos() / 1e6);
+    return (long) Math.max(jittered, minimum.getSeconds() * 1000 + minimum.getNanos() / 1e6);
   }
 
-  /** The detail of a type, if the server sent one. */
+  /** Returns the error detail of a type, if the server sent one. */
   static <T extends Message> Optional<T> detail(StatusRuntimeException error, Class<T> type) {
     for (Any detail : StatusProto.fromThrowable(error).getDetailsList()) {
       if (detail.is(type)) {
         try {
           return Optional.of(detail.unpack(type));
         } catch (InvalidProtocolBufferException e) {
-          return Optional.empty(); // as good as none
+          return Optional.empty(); // treated as absent
         }
       }
     }
