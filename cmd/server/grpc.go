@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	_ "google.golang.org/grpc/encoding/gzip" // clients may compress
+	"google.golang.org/grpc/experimental"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
@@ -20,6 +21,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/httpapi"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/answer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/filestream"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/wire"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/tensorboard"
@@ -40,6 +42,9 @@ const (
 // keepaliveEnforcement permits pings every 20 s, with and without calls, and the 10 s
 // that are the minimum of grpc-go's clients, with jitter.
 var keepaliveEnforcement = keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}
+
+// init sets the pool for the messages of this process; grpc-go allows that only here.
+func init() { experimental.SetDefaultBufferPool(filestream.BufferPool()) }
 
 // newGRPCServer returns the server with all services, reflection (v1 and
 // v1alpha) and health.
