@@ -4,7 +4,7 @@
 // fails if they grow or if a call fails while no Viewer is down. Run it from the root of
 // the repository; ten minutes are its short form, two hours its long one:
 //
-//	go run ./bench/soak [-time 10m] [-restart 1m] [-out dist/soak]
+//	go run ./bench/soak [-time 10m] [-restart 1m] [-rows 2000] [-out dist/soak]
 //
 // The files are OUT.csv and OUT.svg.
 package main
@@ -29,14 +29,17 @@ import (
 var (
 	duration = flag.Duration("time", 10*time.Minute, "duration of the load")
 	restart  = flag.Duration("restart", time.Minute, "time between two restarts of Viewers")
+	rows     = flag.Int("rows", 2000, "initial number of rows of a run")
 	output   = flag.String("out", "dist/soak", "path of the table and the picture, without .csv and .svg")
 )
 
 const (
 	// perViewer is the number of growing runs on each Viewer.
 	perViewer = 4
-	// rows is the initial number of rows of a run.
-	rows = 2000
+	// tailBytes and cacheBytes limit what the server holds of the runs. They grow all the
+	// time, so memory is constant only once these limits are reached: within the first
+	// quarter of two hours.
+	tailBytes, cacheBytes = "--tail-bytes=4MiB", "--cache-bytes=2MiB"
 )
 
 func main() {
@@ -63,7 +66,7 @@ func startViewers(ctx context.Context, dir string) (*viewers, error) {
 		for i := range perViewer {
 			run, err := realviewer.WriteRun(storage, version, realviewer.RunSpec{
 				Project: "soak", Name: fmt.Sprintf("run-%d", i), Status: "running", PID: os.Getpid(),
-				Lines: realviewer.Curve(time.Now().Add(-time.Hour), rows, "loss", "accuracy"),
+				Lines: realviewer.Curve(time.Now().Add(-time.Hour), *rows, "loss", "accuracy"),
 			})
 			if err != nil {
 				return v, err
@@ -130,7 +133,7 @@ func (v *viewers) wasDown(name string) bool {
 
 // grow writes one line per second to each run until the context ends.
 func (v *viewers) grow(ctx context.Context) error {
-	for step := rows + 1; ; step++ {
+	for step := *rows + 1; ; step++ {
 		for _, runs := range v.runs {
 			for _, run := range runs {
 				if _, err := rig.AppendLines(run.EventFile, step, 1); err != nil {
@@ -154,7 +157,7 @@ func soak(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
 	}
 	var front rig.Front
 	// On a loaded machine some responses are late, which is not an error.
-	flags := []string{"--fan-out-timeout=20s"}
+	flags := []string{"--fan-out-timeout=20s", tailBytes, cacheBytes}
 	for i, viewer := range v.all[1:] {
 		flags = append(flags, fmt.Sprintf("--viewer=%s=%s", v.names[i+1], viewer.URL()))
 	}
