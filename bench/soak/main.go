@@ -167,8 +167,10 @@ func soak(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
 		return err
 	}
 	l := &load{front: &front, viewers: v, calls: map[string]int{}, excused: map[string]int{}, failed: map[string]int{}}
-	working, stop := context.WithTimeout(ctx, *duration)
+	// A context with a deadline would give it to the calls, which then fail before its end.
+	working, stop := context.WithCancel(ctx)
 	defer stop()
+	defer time.AfterFunc(*duration, stop).Stop()
 	errs := make(chan error, 2)
 	go func() { errs <- v.grow(working) }()
 	go func() { errs <- v.restartInTurn(working) }()
