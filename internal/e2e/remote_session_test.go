@@ -62,7 +62,13 @@ func (s *remoteStory) hostSteps() []remoteStep {
 			return err
 		}},
 		{name: "list Python environments", want: "OK", call: func(t *testing.T) error {
-			got, err := s.a.remote.ListPythonEnvironments(t.Context(), &runicornapiv1.ListPythonEnvironmentsRequest{Viewer: s.name, ConnectionId: loopback})
+			list := func() (*runicornapiv1.ListPythonEnvironmentsResponse, error) {
+				return s.a.remote.ListPythonEnvironments(t.Context(), &runicornapiv1.ListPythonEnvironmentsRequest{Viewer: s.name, ConnectionId: loopback})
+			}
+			got, err := list()
+			if outcomeOf(err) == "DeadlineExceeded VIEWER_TIMEOUT" { // a busy machine may need more than the 30 s of SSH calls
+				got, err = list()
+			}
 			if err == nil && len(got.GetEnvironments()) == 0 {
 				t.Error("there is no Python")
 			}
