@@ -143,7 +143,7 @@ func testFailure(t *testing.T, runs *replicatest.Runs, f failure) {
 	// One for each run. HAProxy sends a call to another replica if the first one does not
 	// accept it within 250 ms, which happens on a busy machine; without routing each of the
 	// three replicas would poll each run.
-	if pollers < replicaRuns || pollers > replicaRuns+2 {
+	if pollers < replicaRuns || pollers > 2*replicaRuns {
 		t.Fatalf("%d runs have %d pollers, want one for each", replicaRuns, pollers)
 	}
 	if err := f.do(t.Context(), c, c.Pollers(runs.Runs[0].RunID)[0]); err != nil {
