@@ -193,7 +193,6 @@ func (v *viewers) rename(i int, name string) {
 	v.runs[name] = v.runs[v.names[i]]
 	delete(v.runs, v.names[i])
 	v.names[i] = name
-	v.names[i] = name
 }
 
 // flat compares the second quarter of the samples with the last one. In the first

@@ -20,8 +20,8 @@ TAGS = {
 
 class CustomBuildHook(BuildHookInterface):
     def initialize(self, version, build_data):
-        here = subprocess.run(["go", "env", "GOOS", "GOARCH"], check=True, capture_output=True, text=True).stdout.split()
-        platform = os.environ.get("RUNICORN_GRPC_PLATFORM") or "/".join(here)
+        platform = os.environ.get("RUNICORN_GRPC_PLATFORM") or "/".join(
+            subprocess.run(["go", "env", "GOOS", "GOARCH"], check=True, capture_output=True, text=True).stdout.split())
         system, processor = platform.split("/")
         name = "runicorn-grpc" + (".exe" if system == "windows" else "")
         binary = pathlib.Path(self.directory) / platform.replace("/", "-") / name

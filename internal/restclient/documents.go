@@ -49,7 +49,7 @@ func (c *Client) ListedStatus(ctx context.Context, run *Run) (*Document[StatusDo
 	return doc, err
 }
 
-// KnowStatus remembers a status.json that was read elsewhere, for ListedStatus.
+// KnowStatus caches a status.json that was read elsewhere, for ListedStatus.
 func (c *Client) KnowStatus(run *Run, doc *Document[StatusDocument]) {
 	if c.lastCapabilities().Generation == Generation06 && !doc.Value.EndTime.IsZero() {
 		c.ended.put(run.ID, doc)

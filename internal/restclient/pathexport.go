@@ -86,7 +86,8 @@ func (c *Client) PathRuns(ctx context.Context, path string) (*PathRuns, error) {
 	})
 }
 
-// exportCache holds the last answer, and the files of the runs that were read in archives last.
+// exportCache holds the last response about a path, and the files of runs that were read in
+// archives.
 type exportCache struct {
 	mu    sync.Mutex
 	last  *PathRuns
@@ -97,14 +98,15 @@ type exportCache struct {
 func (k *exportCache) get(path string) *PathRuns {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.last == nil || k.last.path != path || !isBelieved(k.last.at, k.last.cost) {
+	if k.last == nil || k.last.path != path || !isCurrent(k.last.at, k.last.cost) {
 		return nil
 	}
 	return k.last
 }
 
-// isBelieved says whether what was asked for at a time is as good as a list of that time.
-func isBelieved(at time.Time, cost time.Duration) bool {
+// isCurrent reports whether a response that was requested at a time, and took cost, is as
+// current as a cached list may be.
+func isCurrent(at time.Time, cost time.Duration) bool {
 	return time.Since(at) <= cost+max(runListTTL, runListTTLCostFactor*cost)
 }
 
@@ -120,8 +122,8 @@ func (k *exportCache) clear() {
 	k.last, k.files = nil, nil
 }
 
-// RunFiles are the small files of a run as an archive had them, nil where there is none. They
-// are shared and must not be changed.
+// RunFiles holds the small files of a run in an archive; nil means that a file is not in it.
+// They are shared and must not be changed.
 type RunFiles struct {
 	Status        *Document[StatusDocument]
 	Summary, Meta *Document[Values]
@@ -130,11 +132,12 @@ type RunFiles struct {
 	cost time.Duration
 }
 
-// maxRunFiles bounds the runs whose files are held.
+// maxRunFiles is the maximum number of runs whose files are cached. The cache is cleared when
+// full.
 const maxRunFiles = 256
 
-// KnowFiles remembers the files of a run that were read in an archive, which was asked for at
-// a time and cost the Viewer so much.
+// KnowFiles caches the files of a run from an archive that was requested at a time, and whose
+// packing took cost.
 func (c *Client) KnowFiles(runID string, files *RunFiles, at time.Time, cost time.Duration) {
 	files.at, files.cost = at, cost
 	files.Status = cmp.Or(files.Status, &Document[StatusDocument]{State: FileAbsent})
@@ -149,12 +152,12 @@ func (c *Client) KnowFiles(runID string, files *RunFiles, at time.Time, cost tim
 	k.files[runID] = files
 }
 
-// KnownFiles returns the files of a run, nil unless they were read in an archive just now.
+// KnownFiles returns the cached files of a run, or nil if there are none that are current.
 func (c *Client) KnownFiles(runID string) *RunFiles {
 	k := &c.exported
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if files := k.files[runID]; files != nil && isBelieved(files.at, files.cost) {
+	if files := k.files[runID]; files != nil && isCurrent(files.at, files.cost) {
 		return files
 	}
 	return nil

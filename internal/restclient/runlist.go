@@ -62,7 +62,7 @@ func (c *Client) Runs(ctx context.Context) (*RunList, error) {
 // knownRuns returns the cached list while it is valid, or nil.
 func (c *Client) knownRuns() *RunList {
 	list, current := c.runs.get()
-	if list == nil || !current || !isBelieved(list.At, list.Cost) {
+	if list == nil || !current || !isCurrent(list.At, list.Cost) {
 		return nil
 	}
 	return list

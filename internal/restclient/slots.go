@@ -33,19 +33,19 @@ type slotLimiter struct {
 type waiter struct {
 	class      class
 	background bool
-	yields     bool          // for maxYield at most
-	admitted   chan struct{} // closed with the slot taken
+	yields     bool          // until maxYield has passed
+	admitted   chan struct{} // closed when admitted
 }
 
-// maxYield is how long a call that yields waits for others at most: those may never end.
+// maxYield is the maximum time that a yielding call waits for others, which may never end.
 const maxYield = 250 * time.Millisecond
 
 type yieldKey struct{}
 
-// Yielding marks calls that somebody waits for, but which are many: each begins only when
-// no other foreground call of this client is under way, or after maxYield. A Viewer does
-// one thing at a time, so a call of somebody else waits for those alone that have begun.
-// Waited is how long all of them have waited for their slots.
+// Yielding marks foreground calls that are many: each starts only when no other light or
+// heavy foreground call of this client is in flight, or after maxYield. A Viewer handles one
+// request at a time, so other calls then wait only for those that have started. Waited
+// returns the total time that the marked calls have waited for their slots.
 func Yielding(ctx context.Context) (_ context.Context, waited func() time.Duration) {
 	total := new(atomic.Int64)
 	return context.WithValue(ctx, yieldKey{}, total), func() time.Duration { return time.Duration(total.Load()) }
@@ -92,7 +92,7 @@ func (g *slotLimiter) acquire(ctx context.Context, c class, background bool) (re
 	return sync.OnceFunc(func() { g.release(w); g.endPreferred(isPreferred) }), nil
 }
 
-// endPreferred notes that a call has ended for which others yield.
+// endPreferred counts the end of a call that others yield to.
 func (g *slotLimiter) endPreferred(isPreferred bool) {
 	if isPreferred {
 		g.mu.Lock()
@@ -102,7 +102,7 @@ func (g *slotLimiter) endPreferred(isPreferred bool) {
 	}
 }
 
-// stopYielding lets a waiter in beside others.
+// stopYielding makes a waiter eligible while other calls are in flight.
 func (g *slotLimiter) stopYielding(w *waiter) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -27,8 +27,8 @@ const (
 	// is their duration: calls would wait as long for them.
 	maxPacking = 300 * time.Millisecond
 	slowReads  = 3
-	// minArchived is the minimum number of wanted runs for an archive.
-	minArchived = 3
+	// MinArchived is the minimum number of wanted runs for an archive.
+	MinArchived = 3
 	// archiveGain is the maximum cost of an archive, as a fraction of the cost of the single
 	// reads that it replaces.
 	archiveGain = 0.8
@@ -119,7 +119,7 @@ func (c *costs) addArchive(packing time.Duration, runs int, bytes int64) {
 // prefersArchive reports whether to read a number of wanted runs from an archive of all runs
 // of their path.
 func (c *costs) prefersArchive(wanted, runs int) bool {
-	if wanted < minArchived || c.reads == 0 || c.logs == 0 {
+	if wanted < MinArchived || c.reads == 0 || c.logs == 0 {
 		return false
 	}
 	expected := c.expected(max(runs, wanted))

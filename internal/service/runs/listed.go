@@ -30,12 +30,9 @@ func readListed(ctx, statusCtx context.Context, e *Entry, known *restclient.Path
 	return readFull(ctx, statusCtx, e.Target(), withDetail, e.Run, known)
 }
 
-// minTogether is the minimum number of runs that are worth an archive.
-const minTogether = 3
-
-// Prefetch has the search index read the small files that a page in full needs of a Viewer of
-// 0.6: together, where that costs less than one by one. Complete finds them at the client, and
-// reads the others.
+// Prefetch makes the search index read the small files that a FULL page of a Viewer of 0.6
+// needs, together if that is cheaper than one by one. Complete then finds them in the
+// client's cache, and reads the others.
 func (s Selector) Prefetch(ctx context.Context, entries []*Entry) {
 	var unknown []search.Run
 	for _, e := range entries {
@@ -44,14 +41,14 @@ func (s Selector) Prefetch(ctx context.Context, entries []*Entry) {
 			unknown = append(unknown, search.Run{Viewer: e.Viewer, Listed: e.Run})
 		}
 	}
-	if len(unknown) < minTogether {
-		return // Complete asks for each no more than once
+	if len(unknown) < search.MinArchived {
+		return // Complete reads them one by one
 	}
 	early, cancel := target.WithMargin(ctx)
 	defer cancel()
 	early, stop := context.WithTimeout(early, maxStatusTime)
 	defer stop()
-	_, _ = s.Index.Lookup(early, unknown, search.PartTimes, search.Again) // what it could not read Complete reads, or names
+	_, _ = s.Index.Lookup(early, unknown, search.PartTimes, search.Again) // Complete reads the rest, or reports it as missing
 }
 
 // unreachableViewers checks the Viewers of a page, and returns the errors of those that do not
