@@ -127,6 +127,13 @@ func (c *Cluster) Pollers(runID string) (pollers []*Replica) {
 	return pollers
 }
 
+// SentElsewhere returns how many reads HAProxy sent to another replica than the one of
+// their run because that one did not accept them in time, and how often it considered a
+// replica down, since its last start.
+func (c *Cluster) SentElsewhere(ctx context.Context) (redispatched, down int, err error) {
+	return c.haproxy.sentElsewhere(ctx)
+}
+
 // Pause waits.
 func (c *Cluster) Pause(ctx context.Context, d time.Duration) error {
 	select {

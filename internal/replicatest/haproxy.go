@@ -9,6 +9,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/csv"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -39,6 +41,8 @@ type haproxy struct {
 	grpcAddr, httpAddr string
 	roots              *x509.CertPool
 	log                string
+	admin              string // a configuration with the socket of the statistics
+	socket             string
 
 	cmd   *exec.Cmd
 	ended chan struct{}
@@ -62,7 +66,13 @@ func newHAProxy(ctx context.Context, config, dir string, replicas []*Replica) (*
 	if err != nil {
 		return nil, err
 	}
-	h := &haproxy{program: program, config: config, log: filepath.Join(dir, "haproxy.log")}
+	h := &haproxy{
+		program: program, config: config, log: filepath.Join(dir, "haproxy.log"),
+		admin: filepath.Join(dir, "admin.cfg"), socket: filepath.Join(dir, "admin.sock"),
+	}
+	if err := os.WriteFile(h.admin, []byte("global\n    stats socket "+h.socket+" mode 600\n"), 0o600); err != nil {
+		return nil, err
+	}
 	if h.grpcAddr, err = freeAddr(ctx); err != nil {
 		return nil, err
 	}
@@ -94,8 +104,8 @@ func (h *haproxy) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer log.Close()                                      //nolint:errcheck // the child holds its own descriptor
-	h.cmd = exec.Command(h.program, "-db", "-f", h.config) //nolint:noctx,gosec // ended by stop
+	defer log.Close()                                                     //nolint:errcheck // the child holds its own descriptor
+	h.cmd = exec.Command(h.program, "-db", "-f", h.config, "-f", h.admin) //nolint:noctx,gosec // ended by stop
 	h.cmd.Env, h.cmd.Stdout, h.cmd.Stderr = h.env, log, log
 	if err := h.cmd.Start(); err != nil {
 		return fmt.Errorf("start haproxy: %w", err)
@@ -171,6 +181,39 @@ func (h *haproxy) get(ctx context.Context, path string) (status int, body string
 	defer resp.Body.Close() //nolint:errcheck // only read
 	text, err := io.ReadAll(resp.Body)
 	return resp.StatusCode, strings.TrimSpace(string(text)), err
+}
+
+// sentElsewhere returns how many reads HAProxy sent to another replica than the one of
+// their run because that one did not accept them within `timeout connect`, and how often
+// it considered a replica down.
+func (h *haproxy) sentElsewhere(ctx context.Context) (redispatched, down int, err error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", h.socket)
+	if err != nil {
+		return 0, 0, fmt.Errorf("read haproxy's statistics: %w", err)
+	}
+	defer conn.Close() //nolint:errcheck // only read
+	if _, err := io.WriteString(conn, "show stat\n"); err != nil {
+		return 0, 0, fmt.Errorf("read haproxy's statistics: %w", err)
+	}
+	rows, err := csv.NewReader(conn).ReadAll()
+	if err != nil {
+		return 0, 0, fmt.Errorf("read haproxy's statistics: %w", err)
+	}
+	for _, row := range rows[1:] {
+		value := func(column string) string { return row[slices.Index(rows[0], column)] }
+		switch name, server := value("# pxname"), value("svname"); {
+		case name == "grpc_reads" && server == "BACKEND":
+			_, err = fmt.Sscan(value("wredis"), &redispatched)
+		case name == "http_replicas" && server != "BACKEND" && value("chkdown") != "":
+			var times int
+			_, err = fmt.Sscan(value("chkdown"), &times)
+			down += times
+		}
+		if err != nil {
+			return 0, 0, fmt.Errorf("read haproxy's statistics: %w", err)
+		}
+	}
+	return redispatched, down, nil
 }
 
 // freeAddr returns a loopback address that is currently free.

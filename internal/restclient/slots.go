@@ -19,21 +19,23 @@ const (
 
 // slotLimiter admits calls. Background calls may take all shared slots but one. SSH has one
 // separate slot; WebSockets need none. Foreground calls are admitted first, and equal calls
-// in FIFO order. Yielding calls are foreground calls too, but are not admitted while other
-// light or heavy foreground calls wait or run.
+// in FIFO order. Yielding calls are foreground calls too, but while other light or heavy
+// foreground calls wait or run, only one of them is admitted at a time, after maxYield.
 type slotLimiter struct {
 	mu                   sync.Mutex
 	free, heavy, streams int
 	ssh                  int
 	background           int // slots that background calls may still take
 	preferred            int // light and heavy foreground calls that do not yield, waiting or running
+	yielding             int // yielding calls that run
 	foreQueue, backQueue []*waiter
 }
 
 type waiter struct {
 	class      class
 	background bool
-	yields     bool          // until maxYield has passed
+	yields     bool
+	patient    bool          // yields, and maxYield has not passed
 	admitted   chan struct{} // closed when admitted
 }
 
@@ -43,9 +45,9 @@ const maxYield = 250 * time.Millisecond
 type yieldKey struct{}
 
 // Yielding marks foreground calls that are many: each starts only when no other light or
-// heavy foreground call of this client is in flight, or after maxYield. A Viewer handles one
-// request at a time, so other calls then wait only for those that have started. Waited
-// returns the total time that the marked calls have waited for their slots.
+// heavy foreground call of this client is in flight, or after maxYield and alone. A Viewer
+// handles one request at a time, so other calls then wait only for those that have started.
+// Waited returns the total time that the marked calls have waited for their slots.
 func Yielding(ctx context.Context) (_ context.Context, waited func() time.Duration) {
 	total := new(atomic.Int64)
 	return context.WithValue(ctx, yieldKey{}, total), func() time.Duration { return time.Duration(total.Load()) }
@@ -62,7 +64,7 @@ func (g *slotLimiter) acquire(ctx context.Context, c class, background bool) (re
 	}
 	w := &waiter{class: c, background: background, admitted: make(chan struct{})}
 	if waited, ok := ctx.Value(yieldKey{}).(*atomic.Int64); ok {
-		w.yields = true
+		w.yields, w.patient = true, true
 		start, timer := time.Now(), time.AfterFunc(maxYield, func() { g.stopYielding(w) })
 		defer func() {
 			timer.Stop()
@@ -106,7 +108,7 @@ func (g *slotLimiter) endPreferred(isPreferred bool) {
 func (g *slotLimiter) stopYielding(w *waiter) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	w.yields = false
+	w.patient = false
 	g.admit()
 }
 
@@ -149,7 +151,7 @@ func (g *slotLimiter) canAdmit(w *waiter) bool {
 	switch {
 	case w.class == socket:
 		return true
-	case w.yields && g.preferred > 0:
+	case w.yields && g.preferred > 0 && (w.patient || g.yielding > 0):
 		return false
 	case w.class == stream, w.class == archive:
 		return g.streams > 0
@@ -166,6 +168,9 @@ func (g *slotLimiter) canAdmit(w *waiter) bool {
 // count takes n slots of the waiter's class, or releases them if n is negative. g.mu must
 // be held.
 func (g *slotLimiter) count(w *waiter, n int) {
+	if w.yields {
+		g.yielding += n
+	}
 	switch w.class {
 	case socket:
 		return

@@ -93,18 +93,21 @@ func TestSlotLimiter_AdmitsForegroundFirst(t *testing.T) {
 }
 
 // TestSlotLimiter_YieldingCallsWaitForOthers: they begin when another foreground call has
-// ended, or after a while beside one that does not.
+// ended, or after a while, one at a time, beside one that does not.
 func TestSlotLimiter_YieldingCallsWaitForOthers(t *testing.T) {
+	const yieldingLasts = 20 * time.Millisecond
 	for _, tt := range []struct {
-		name        string
-		class       class
-		background  bool
-		lasts, want time.Duration
+		name       string
+		class      class
+		background bool
+		lasts      time.Duration
+		want       [2]time.Duration // when the first and the second call begin
 	}{
-		{"a short call", light, false, 100 * time.Millisecond, 100 * time.Millisecond},
-		{"a long call", heavy, false, time.Minute, maxYield},
-		{"a download", stream, false, time.Minute, 0},
-		{"a background call", light, true, time.Minute, 0},
+		{"a short call", light, false, 100 * time.Millisecond, [2]time.Duration{100 * time.Millisecond, 100 * time.Millisecond}},
+		{"a long call", heavy, false, time.Minute, [2]time.Duration{maxYield, maxYield + yieldingLasts}},
+		{"a call that ends between", light, false, maxYield + yieldingLasts/2, [2]time.Duration{maxYield, maxYield + yieldingLasts/2}},
+		{"a download", stream, false, time.Minute, [2]time.Duration{}},
+		{"a background call", light, true, time.Minute, [2]time.Duration{}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -115,22 +118,31 @@ func TestSlotLimiter_YieldingCallsWaitForOthers(t *testing.T) {
 				}
 				time.AfterFunc(tt.lasts, release)
 				start := time.Now()
-				ctx, waited := Yielding(t.Context())
-				for range 2 { // the second one does not wait for the first
-					releaseYielding, err := g.acquire(ctx, light, false)
-					if err != nil {
-						t.Fatal(err)
-					}
-					if took := time.Since(start); took < tt.want || took > tt.want+maxYield || took != waited() {
-						t.Errorf("waited for %v, by its own account for %v, want %v", took, waited(), tt.want)
-					}
-					defer releaseYielding()
+				var calls sync.WaitGroup
+				began := make([]time.Duration, 2)
+				for i := range began {
+					calls.Go(func() {
+						ctx, waited := Yielding(t.Context())
+						releaseYielding, err := g.acquire(ctx, light, false)
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						if began[i] = time.Since(start); began[i] != waited() {
+							t.Errorf("waited for %v, by its own account for %v", began[i], waited())
+						}
+						time.AfterFunc(yieldingLasts, releaseYielding)
+					})
+				}
+				calls.Wait()
+				if slices.Sort(began); !slices.Equal(began, tt.want[:]) {
+					t.Errorf("they began after %v, want %v", began, tt.want)
 				}
 				pass(t, 2*time.Minute)
 				g.mu.Lock()
 				defer g.mu.Unlock()
-				if g.preferred != 0 {
-					t.Errorf("%d calls are still preferred", g.preferred)
+				if g.preferred != 0 || g.yielding != 0 {
+					t.Errorf("%d calls are still preferred, and %d yield", g.preferred, g.yielding)
 				}
 			})
 		})

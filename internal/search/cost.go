@@ -27,6 +27,11 @@ const (
 	// is their duration: calls would wait as long for them.
 	maxPacking = 300 * time.Millisecond
 	slowReads  = 3
+	// foregroundReads is the maximum number of runs of one Viewer that are read concurrently
+	// for waiting callers. maxBlocking bounds their expected total duration, as a Viewer
+	// handles one request at a time.
+	foregroundReads = 4
+	maxBlocking     = 200 * time.Millisecond
 	// MinArchived is the minimum number of wanted runs for an archive.
 	MinArchived = 3
 	// archiveGain is the maximum cost of an archive, as a fraction of the cost of the single
@@ -86,6 +91,14 @@ func (c *costs) addSingle(cost time.Duration) {
 // scale multiplies the expected packing time.
 func (c *costs) scale(factor float64) {
 	c.scan, c.perRun, c.perByte = c.scan*factor, c.perRun*factor, c.perByte*factor
+}
+
+// maxReads is the number of runs to read concurrently. The first run is read alone.
+func (c *costs) maxReads() int {
+	if c.reads == 0 {
+		return 1
+	}
+	return int(min(foregroundReads, max(1, maxBlocking/max(c.single, 1))))
 }
 
 // addLog records the size of an event log.

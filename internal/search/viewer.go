@@ -11,10 +11,6 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
-// foregroundReads is the number of runs of one Viewer that are read concurrently for waiting
-// callers.
-const foregroundReads = 4
-
 // viewer has the records of one Viewer's runs, and the queue of reads. Index.mu guards all
 // fields except the last three.
 type viewer struct {
@@ -157,7 +153,7 @@ func (v *viewer) startWorkers() {
 			awaited++
 		}
 	}
-	for ; !v.packing && v.foreground < min(foregroundReads, awaited); v.foreground++ {
+	for limit := min(v.costs.maxReads(), awaited); !v.packing && v.foreground < limit; v.foreground++ {
 		v.index.work.Go(v.workForeground)
 	}
 	if !v.background && len(v.queue) > awaited {
@@ -174,7 +170,7 @@ func (v *viewer) workForeground() {
 		counts, packs := v.pathCounts(x.ctx)
 		x.mu.Lock()
 		var j *job
-		if !v.packing && x.ctx.Err() == nil {
+		if !v.packing && v.foreground <= v.costs.maxReads() && x.ctx.Err() == nil {
 			j = v.dequeue(true)
 		}
 		if j != nil && packs && v.costs.logs == 0 && j.parts&PartMetrics == 0 && j.parts != PartSummary {
