@@ -84,6 +84,8 @@ func TestStore_ReplacesAFileWithInconsistentPages(t *testing.T) {
 	if n := useDamaged(t, file, saved); n != len(saved) {
 		t.Fatalf("%d of %d records of an undamaged file", n, len(saved))
 	}
+	inUse := make([]byte, 8)
+	binary.LittleEndian.PutUint64(inUse, uint64(pagesOf(file, leafPage)[0]/os.Getpagesize()))
 	for _, tt := range []struct {
 		name   string
 		kind   uint16
@@ -95,7 +97,7 @@ func TestStore_ReplacesAFileWithInconsistentPages(t *testing.T) {
 		{"more elements than fit", leafPage, func(p []byte) { p[10], p[11] = 0xff, 0xff }},
 		{"no free list", freelistPage, func(p []byte) { p[8] = leafPage }},
 		{"more free pages than fit into the list", freelistPage, func(p []byte) { p[10], p[11] = 0xff, 0xff }},
-		{"a free page that is in use", freelistPage, func(p []byte) { copy(p[pageHeader:], p[:8]) }},
+		{"a free page that is in use", freelistPage, func(p []byte) { copy(p[pageHeader:], inUse) }},
 		{"a free page beyond the end", freelistPage, func(p []byte) { p[pageHeader+6] = 1 }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
