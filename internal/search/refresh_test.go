@@ -40,7 +40,7 @@ func TestEntry_IsFreshUntilItsAge(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.record.setRead(PartMetrics, now)
 			e := &entry{record: tt.record, err: tt.err, failedAt: now}
-			if !(tt.want == 0 || e.isFresh(tt.run, PartMetrics, Wait, now.Add(tt.want-time.Millisecond))) {
+			if tt.want > 0 && !e.isFresh(tt.run, PartMetrics, Wait, now.Add(tt.want-time.Millisecond)) {
 				t.Errorf("it is refreshed before %v", tt.want)
 			}
 			if e.isFresh(tt.run, PartMetrics, Wait, now.Add(tt.want)) {
