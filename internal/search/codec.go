@@ -1,6 +1,7 @@
 package search
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
@@ -112,7 +113,7 @@ func (r *Record) isValid() bool {
 }
 
 func (d document) isSorted() bool {
-	return slices.IsSortedFunc(d, func(a, b field) int { return compareText(a.key, b.key) })
+	return slices.IsSortedFunc(d, func(a, b field) int { return cmp.Compare(a.key, b.key) })
 }
 
 // writer appends encoded values.

@@ -19,6 +19,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/search/statefile"
 )
 
 // lab is an index of one demo Viewer.
@@ -314,8 +315,11 @@ func TestIndex_ReadsTheNewestRunsFirst(t *testing.T) {
 
 func TestIndex_IsInMemoryIfItsFileIsUnavailable(t *testing.T) {
 	locked := filepath.Join(t.TempDir(), "search.db")
-	other := newTestStore(t, locked, 1<<20)
-	defer other.close()
+	other, err := statefile.Open(statefile.Config{Path: locked, MaxBytes: 1 << 20, Version: codecVersion, ReadTime: readTimeOf, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close() //nolint:errcheck // only its lock matters
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)

@@ -3,9 +3,21 @@ package search
 import (
 	"cmp"
 	"log/slog"
+	"maps"
 	"slices"
 	"time"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/search/statefile"
 )
+
+// flushInterval is how long new records are collected before they are written together.
+const flushInterval = 2 * time.Second
+
+// stored is a record to be written to the state file.
+type stored struct {
+	viewer, runID string
+	record        *Record
+}
 
 // open opens the state file when it is first needed, so that a server without calls writes
 // nothing. Called with mu held.
@@ -13,7 +25,9 @@ func (x *Index) open() {
 	if x.opened = true; x.cfg.StateFile == "" {
 		return
 	}
-	s, err := openStore(x.cfg.StateFile, cmp.Or(x.cfg.StateBytes, defaultBytes), x.cfg.Log)
+	s, err := statefile.Open(statefile.Config{
+		Path: x.cfg.StateFile, MaxBytes: cmp.Or(x.cfg.StateBytes, defaultBytes), Version: codecVersion, ReadTime: readTimeOf, Log: x.cfg.Log,
+	})
 	if err != nil {
 		x.cfg.Log.Warn("search state in memory only", slog.String("file", x.cfg.StateFile), slog.Any("error", err))
 		return
@@ -29,8 +43,10 @@ func (x *Index) load(v *viewer) {
 	if x.store == nil || !v.isPersistent() {
 		return
 	}
-	err := x.store.load(v.fleet.Client.BaseURL(), x.names.share, func(runID string, r *Record) {
-		v.set(v.entry(runID), r)
+	err := x.store.Load(v.fleet.Client.BaseURL(), func(runID string, value []byte) {
+		if r, err := decodeRecord(value, x.names.share); err == nil { // a damaged one is not used
+			v.set(v.entry(runID), r)
+		}
 	})
 	if err != nil {
 		x.disableStore(err)
@@ -80,10 +96,7 @@ func (x *Index) flushLater() {
 // flush writes dirty records. It returns false if there were none, or if writing failed.
 func (x *Index) flush() bool {
 	x.mu.Lock()
-	records := make([]stored, 0, len(x.dirty))
-	for _, r := range x.dirty {
-		records = append(records, r)
-	}
+	records := slices.Collect(maps.Values(x.dirty))
 	clear(x.dirty)
 	s := x.store
 	if x.flushing = s != nil && len(records) > 0; !x.flushing {
@@ -91,8 +104,12 @@ func (x *Index) flush() bool {
 		return false
 	}
 	x.mu.Unlock()
-	slices.SortFunc(records, func(a, b stored) int { return cmp.Or(compareText(a.viewer, b.viewer), compareText(a.runID, b.runID)) })
-	if err := s.save(records, x.now()); err != nil {
+	slices.SortFunc(records, func(a, b stored) int { return cmp.Or(cmp.Compare(a.viewer, b.viewer), cmp.Compare(a.runID, b.runID)) })
+	changes := make([]statefile.Change, len(records))
+	for i, r := range records {
+		changes[i] = statefile.Change{Viewer: r.viewer, RunID: r.runID, Value: r.record.encode()}
+	}
+	if err := s.Save(changes, x.now()); err != nil {
 		x.mu.Lock()
 		defer x.mu.Unlock()
 		x.disableStore(err)
@@ -100,6 +117,15 @@ func (x *Index) flush() bool {
 		return false
 	}
 	return true
+}
+
+// readTimeOf returns when the oldest part of an encoded record was read.
+func readTimeOf(value []byte) time.Time {
+	r, err := decodeRecord(value, func(s string) string { return s })
+	if err != nil {
+		return time.Time{}
+	}
+	return time.Unix(0, r.oldest(r.known))
 }
 
 // evict drops records until the bound is met, beginning with those whose last Lookup was the

@@ -23,6 +23,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/search/statefile"
 )
 
 // The age at which a record is refreshed in the background.
@@ -74,7 +75,7 @@ type Index struct {
 	closed   bool
 	viewers  map[*restclient.Client]*viewer
 	bytes    int64
-	store    *store            // nil if records are in memory only
+	store    *statefile.File   // nil if records are in memory only
 	opened   bool              // opening the file was attempted
 	dirty    map[*entry]stored // records to be written
 	flushing bool              // a goroutine writes them
@@ -150,7 +151,7 @@ func (x *Index) Close() {
 	x.work.Wait()
 	x.flush()
 	if x.store != nil {
-		if err := x.store.close(); err != nil {
+		if err := x.store.Close(); err != nil {
 			x.cfg.Log.Warn("close the search state", slog.Any("error", err))
 		}
 	}

@@ -1,4 +1,4 @@
-package search
+package statefile
 
 import (
 	"encoding/binary"

@@ -1,69 +1,59 @@
-package search
+package statefile
 
 import (
 	"bytes"
 	"encoding/binary"
-	"log/slog"
 	"os"
 	"path/filepath"
-	"reflect"
 	"strconv"
 	"testing"
 	"time"
 )
 
-// savedStore returns a state file whose pages form three levels, and its records.
-func savedStore(tb testing.TB) (file []byte, saved map[string]*Record) {
+// savedFile returns a file whose pages form three levels, and its values.
+func savedFile(tb testing.TB) (file []byte, saved map[string][]byte) {
 	tb.Helper()
 	path := filepath.Join(tb.TempDir(), "search.db")
-	s, err := openStore(path, 1<<20, slog.New(slog.DiscardHandler))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	saved = map[string]*Record{}
+	f := open(tb, path, 1<<20)
+	saved = map[string][]byte{}
 	for i := range 60 {
-		saved[strconv.Itoa(i)] = sampleRecord(i)
-		if err := s.save([]stored{{"v", strconv.Itoa(i), saved[strconv.Itoa(i)]}}, time.Now()); err != nil {
-			tb.Fatal(err)
-		}
+		id := strconv.Itoa(i)
+		saved[id] = sample(i)
+		save(tb, f, time.Now(), Change{"v", id, saved[id]})
 	}
-	if err := s.close(); err != nil {
-		tb.Fatal(err)
-	}
-	if file, err = os.ReadFile(path); err != nil {
+	closeFile(tb, f)
+	file, err := os.ReadFile(path)
+	if err != nil {
 		tb.Fatal(err)
 	}
 	return file, saved
 }
 
-// useDamaged opens a file, reads all of it and writes to it. Every record that it reads must
-// be one of the saved ones.
-func useDamaged(t *testing.T, file []byte, saved map[string]*Record) (read int) {
+// useDamaged opens a file, reads all of it and writes to it. Every valid value that it reads
+// must be one of the saved ones.
+func useDamaged(t *testing.T, file []byte, saved map[string][]byte) (read int) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "search.db")
 	if err := os.WriteFile(path, file, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s, err := openStore(path, 1<<20, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = s.load("v", share, func(id string, r *Record) {
-		if read++; !reflect.DeepEqual(saved[id], r) {
-			t.Errorf("record %s differs from the saved one", id)
+	f := open(t, path, 1<<20)
+	err := f.Load("v", func(id string, value []byte) {
+		if read++; isValid(value) && !bytes.Equal(saved[id], value) {
+			t.Errorf("value %s differs from the saved one", id)
 		}
 	})
-	for round := range 2 { // after an error, the index is in memory only
-		var changes []stored
+	for round := range 2 { // after an error, the file is not used any more
+		var changes []Change
 		for i := range 20 {
-			changes = append(changes, stored{"v", strconv.Itoa(i + 10*round), nil}, stored{"v", "new" + strconv.Itoa(i), sampleRecord(i + round)})
+			changes = append(changes, Change{"v", strconv.Itoa(i + 10*round), nil}, Change{"v", "new" + strconv.Itoa(i), sample(i + round)})
 		}
 		if err == nil {
-			err = s.save(changes, time.Now())
+			err = f.Save(changes, time.Now())
 		}
 	}
 	if err == nil {
-		_ = s.close()
+		_ = f.Close()
 	}
 	return read
 }
@@ -79,10 +69,10 @@ func pagesOf(file []byte, kind uint16) (at []int) {
 }
 
 // Each damage would make bbolt loop forever, or overwrite a page that is in use.
-func TestStore_ReplacesAFileWithInconsistentPages(t *testing.T) {
-	file, saved := savedStore(t)
+func TestOpen_ReplacesAFileWithInconsistentPages(t *testing.T) {
+	file, saved := savedFile(t)
 	if n := useDamaged(t, file, saved); n != len(saved) {
-		t.Fatalf("%d of %d records of an undamaged file", n, len(saved))
+		t.Fatalf("%d of %d values of an undamaged file", n, len(saved))
 	}
 	inUse := make([]byte, 8)
 	binary.LittleEndian.PutUint64(inUse, uint64(pagesOf(file, leafPage)[0]/os.Getpagesize()))
@@ -110,23 +100,15 @@ func TestStore_ReplacesAFileWithInconsistentPages(t *testing.T) {
 				tt.damage(damaged[at : at+os.Getpagesize()])
 			}
 			if n := useDamaged(t, damaged, saved); n != 0 {
-				t.Errorf("%d records of a damaged file", n)
+				t.Errorf("%d values of a damaged file", n)
 			}
 		})
 	}
 }
 
-func TestStore_ReplacesAFileOfAnotherVersion(t *testing.T) {
-	file, saved := savedStore(t)
-	file = bytes.ReplaceAll(file, bucketName, bytes.Replace(bucketName, []byte("records"), []byte("recipes"), 1))
-	if n := useDamaged(t, file, saved); n != 0 {
-		t.Errorf("%d records of another version", n)
-	}
-}
-
-// FuzzStore damages a file anywhere: it must be used or replaced, without hanging.
-func FuzzStore(f *testing.F) {
-	file, saved := savedStore(f)
+// FuzzFile damages a file anywhere: it must be used or replaced, without hanging.
+func FuzzFile(f *testing.F) {
+	file, saved := savedFile(f)
 	for _, kind := range []uint16{branchPage, leafPage, freelistPage} {
 		for _, at := range pagesOf(file, kind) {
 			f.Add(uint32(at), uint64(at/os.Getpagesize()))

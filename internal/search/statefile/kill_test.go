@@ -1,56 +1,51 @@
-package search
+package statefile
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"reflect"
 	"strconv"
 	"testing"
 	"time"
 )
 
-const writerEnv = "SEARCH_TEST_WRITER"
+const writerEnv = "STATEFILE_TEST_WRITER"
 
-// TestStoreWriter is the process that TestStore_SurvivesKill kills. It prints the number of
+// TestFileWriter is the process that TestFile_SurvivesKill kills. It prints the number of
 // each save after the save.
-func TestStoreWriter(t *testing.T) {
+func TestFileWriter(t *testing.T) {
 	path := os.Getenv(writerEnv)
 	if path == "" {
-		t.Skip("runs only as a process of TestStore_SurvivesKill")
+		t.Skip("runs only as a process of TestFile_SurvivesKill")
 	}
-	s := newTestStore(t, path, 1<<20)
+	f := open(t, path, 1<<20)
 	for i := 0; ; i++ {
 		n := i % 50
-		if err := s.save([]stored{{"v", strconv.Itoa(n), sampleRecord(n)}, {"v", "latest", sampleRecord(i)}}, time.Now()); err != nil {
-			t.Fatal(err)
-		}
+		save(t, f, time.Now(), Change{"v", strconv.Itoa(n), sample(n)}, Change{"v", "latest", sample(i)})
 		fmt.Fprintln(os.Stdout, "saved", i)
 	}
 }
 
-func TestStore_SurvivesKill(t *testing.T) {
+func TestFile_SurvivesKill(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "search.db")
 	rng := rand.New(rand.NewPCG(3, 4))
 	for round := range 8 {
 		last := killWriter(t, path, 1+rng.IntN(40))
-		s := newTestStore(t, path, 1<<20)
-		got := loadAll(t, s, "v")
-		latest := got["latest"]
-		if latest == nil || latest.identity < uint64(last) {
-			t.Fatalf("round %d: %v was saved and is missing: %+v", round, last, latest)
+		f := open(t, path, 1<<20)
+		got := loadAll(t, f, "v")
+		if latest := readTime(got["latest"]).Unix(); latest < int64(last) {
+			t.Fatalf("round %d: %d was saved, and %d is the latest", round, last, latest)
 		}
 		for i := range min(last, 50) {
-			if !reflect.DeepEqual(got[strconv.Itoa(i)], sampleRecord(i)) {
-				t.Fatalf("round %d: record %d differs from the saved one", round, i)
+			if !bytes.Equal(got[strconv.Itoa(i)], sample(i)) {
+				t.Fatalf("round %d: value %d differs from the saved one", round, i)
 			}
 		}
-		if err := s.close(); err != nil {
-			t.Fatal(err)
-		}
+		closeFile(t, f)
 	}
 }
 
@@ -58,7 +53,7 @@ func TestStore_SurvivesKill(t *testing.T) {
 // last one that it printed.
 func killWriter(t *testing.T, path string, lines int) (last int) {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run=^TestStoreWriter$") //nolint:gosec // this test itself, killed below
+	cmd := exec.Command(os.Args[0], "-test.run=^TestFileWriter$") //nolint:gosec // this test itself, killed below
 	cmd.Env = append(os.Environ(), writerEnv+"="+path)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
