@@ -1,9 +1,11 @@
 """Adds the server's binary to the wheel, and its platform to the tags. The platform
-is RUNICORN_GRPC_PLATFORM (see build.py), by default that of this machine."""
+is RUNICORN_GRPC_PLATFORM (see build.py). Without it the wheel is for this machine
+only, and the binary is built like by `go run`, whose compiled packages it uses."""
 
 import os
 import pathlib
 import subprocess
+import sysconfig
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
@@ -20,16 +22,17 @@ TAGS = {
 
 class CustomBuildHook(BuildHookInterface):
     def initialize(self, version, build_data):
-        platform = os.environ.get("RUNICORN_GRPC_PLATFORM") or "/".join(
-            subprocess.run(["go", "env", "GOOS", "GOARCH"], check=True, capture_output=True, text=True).stdout.split())
-        system, processor = platform.split("/")
+        platform = os.environ.get("RUNICORN_GRPC_PLATFORM")
+        system, processor = (platform or "/".join(
+            subprocess.run(["go", "env", "GOOS", "GOARCH"], check=True, capture_output=True, text=True).stdout.split())).split("/")
         name = "runicorn-grpc" + (".exe" if system == "windows" else "")
-        binary = pathlib.Path(self.directory) / platform.replace("/", "-") / name
+        binary = pathlib.Path(self.directory) / f"{system}-{processor}" / name
+        portable = {"GOOS": system, "GOARCH": processor, "CGO_ENABLED": "0"} if platform else {}
         subprocess.run(
-            ["go", "build", "-trimpath", "-ldflags=-s -w", "-o", str(binary.resolve()), "./cmd/server"],
-            cwd=pathlib.Path(self.root).parent.parent, check=True, env={**os.environ, "GOOS": system, "GOARCH": processor, "CGO_ENABLED": "0"})
+            ["go", "build", *(["-trimpath"] if platform else []), "-ldflags=-s -w", "-o", str(binary.resolve()), "./cmd/server"],
+            cwd=pathlib.Path(self.root).parent.parent, check=True, env={**os.environ, **portable})
         build_data["shared_scripts"][str(binary)] = name
-        build_data["tag"] = f"py3-none-{TAGS[platform]}"
+        build_data["tag"] = "py3-none-" + (TAGS[platform] if platform else sysconfig.get_platform().replace("-", "_").replace(".", "_"))
         build_data["pure_python"] = False
 
     def finalize(self, version, build_data, artifact_path):

@@ -27,7 +27,7 @@ import (
 // download holds a small multiple of ChunkSize, whatever the size of the file.
 const ChunkSize = chunkBuffer - 64
 
-const chunkBuffer = 128 << 10
+const chunkBuffer = 256 << 10
 
 // BufferPool returns a pool for the messages of a server that sends files.
 func BufferPool() mem.BufferPool {
