@@ -16,7 +16,10 @@ wheels: ## build the Python client, wheel and sdist, and the server's wheels for
 dist: wheels ## build all packages into dist/: archives, debs, OCI image, wheels, checksums
 	tools/dist.sh
 
-lint: ## check the contract and the code
+.protodeps: # the protos of other projects, which buf reads
+	go generate .
+
+lint: .protodeps ## check the contract and the code
 	go tool -modfile=tools/buf/go.mod buf lint
 	go tool -modfile=tools/buf/go.mod buf format -d --exit-code proto
 	go tool -modfile=tools/buf/go.mod buf format -d --exit-code proto-tensorboard
