@@ -1,9 +1,8 @@
-// Package runicorngrpc is the root of the repository: it is where
-// `go generate .` makes gen/ out of proto/, offline, with the tools pinned in
-// tools/, and protos/, which is not committed: the protos in the form for the
-// generators of other languages, with all that they import, a copy of
-// gen/protos. What the server gives out of gen/ is embedded here. gen/tensorboard
-// comes of proto-tensorboard/, which is no part of the contract.
+// Package runicorngrpc is the root of the repository. `go generate .` generates gen/ from
+// proto/, offline and with the tools that tools/ pins, and protos/, a copy of gen/protos
+// that is not committed: the protos and all their imports, for the generators of other
+// languages. The files of gen/ that the server sends are embedded here. gen/tensorboard is
+// generated from proto-tensorboard/, which is not part of the contract.
 package runicorngrpc
 
 //go:generate go -C tools/proto run ./deps ../../.protodeps
