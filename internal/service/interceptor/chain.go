@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 // Interceptor is an interceptor for unary calls and streams.
@@ -54,7 +56,8 @@ func ServerOptions(interceptors []Interceptor) []grpc.ServerOption {
 	return []grpc.ServerOption{grpc.ChainUnaryInterceptor(unary...), grpc.ChainStreamInterceptor(stream...)}
 }
 
-// withDeadline sets a deadline for unary calls that have none.
+// withDeadline sets a deadline for unary calls that have none, and reserves time for the
+// response.
 func withDeadline(limit time.Duration) grpc.UnaryServerInterceptor {
 	return func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 		if _, ok := ctx.Deadline(); !ok {
@@ -62,7 +65,7 @@ func withDeadline(limit time.Duration) grpc.UnaryServerInterceptor {
 			ctx, cancel = context.WithTimeout(ctx, limit)
 			defer cancel()
 		}
-		return handler(ctx, req)
+		return handler(target.ReserveMargin(ctx), req)
 	}
 }
 

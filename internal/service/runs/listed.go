@@ -46,7 +46,11 @@ func (s Selector) Prefetch(ctx context.Context, entries []*Entry) {
 	}
 	early, cancel := target.WithMargin(ctx)
 	defer cancel()
-	early, stop := context.WithTimeout(early, maxStatusTime)
+	limit := maxStatusTime
+	if deadline, ok := early.Deadline(); ok {
+		limit = min(limit, time.Until(deadline)/2) // the other half is for what is not in the archive
+	}
+	early, stop := context.WithTimeout(early, limit)
 	defer stop()
 	_, _ = s.Index.Lookup(early, unknown, search.PartTimes, search.Again) // Complete reads the rest, or reports it as missing
 }

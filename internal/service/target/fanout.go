@@ -99,14 +99,31 @@ func ForEachViewer[T any](ctx context.Context, viewers []*fleet.Viewer, ask func
 	return values, errs
 }
 
-// WithMargin returns a context that ends shortly before the caller's deadline.
+type marginKey struct{}
+
+// ReserveMargin reserves a part of the time that a call has, for its response. It is called
+// once, at the start of the call: a call with several slow stages has the same margin after
+// each of them.
+func ReserveMargin(ctx context.Context) context.Context {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return ctx
+	}
+	return context.WithValue(ctx, marginKey{}, min(time.Until(deadline)/10, maxMargin))
+}
+
+// WithMargin returns a context that ends shortly before the caller's deadline. A context that
+// is derived from it has no further margin.
 func WithMargin(ctx context.Context) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		return context.WithCancel(ctx)
 	}
-	margin := min(time.Until(deadline)/10, maxMargin)
-	return context.WithDeadline(ctx, deadline.Add(-margin))
+	margin, ok := ctx.Value(marginKey{}).(time.Duration)
+	if !ok {
+		margin = min(time.Until(deadline)/10, maxMargin)
+	}
+	return context.WithDeadline(context.WithValue(ctx, marginKey{}, time.Duration(0)), deadline.Add(-margin))
 }
 
 // TimeoutError is the error of a Viewer that did not answer before the early deadline of

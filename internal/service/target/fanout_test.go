@@ -143,3 +143,26 @@ func TestFanOut_EndsWithItsCaller(t *testing.T) {
 		}
 	})
 }
+
+// TestWithMargin_IsTheSameAfterEachStage: a call whose first stage takes all its time still
+// has time for its response.
+func TestWithMargin_IsTheSameAfterEachStage(t *testing.T) {
+	for _, tt := range []struct{ deadline, want time.Duration }{{2 * time.Second, 200 * time.Millisecond}, {time.Minute, time.Second}} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), tt.deadline)
+			defer cancel()
+			ctx = ReserveMargin(ctx)
+			for _, stage := range []string{"first", "second"} {
+				early, stop := WithMargin(ctx)
+				nested, stopNested := WithMargin(early)
+				<-nested.Done()
+				deadline, _ := ctx.Deadline()
+				if got := time.Until(deadline); got != tt.want {
+					t.Errorf("the %s stage of %v ends %v before the deadline, want %v", stage, tt.deadline, got, tt.want)
+				}
+				stopNested()
+				stop()
+			}
+		})
+	}
+}
