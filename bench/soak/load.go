@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,12 +12,12 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
 
 	"github.com/runicorn-grpc/runicorn-grpc/bench/rig"
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 )
 
 // load is the clients, and the outcomes of their calls.
@@ -93,12 +94,7 @@ func (l *load) note(kind, viewer string, err error) {
 }
 
 func reason(err error) string {
-	for _, detail := range status.Convert(err).Details() {
-		if info, ok := detail.(*errdetails.ErrorInfo); ok {
-			return info.GetReason()
-		}
-	}
-	return status.Code(err).String()
+	return cmp.Or(apierr.ReasonOf(status.Convert(err)), status.Code(err).String())
 }
 
 // report prints the outcomes.

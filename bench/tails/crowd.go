@@ -9,13 +9,13 @@ import (
 	"sync/atomic"
 	"time"
 
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 )
 
 // crowd is many tails of one run, with the times at which the first and the last of them
@@ -127,12 +127,7 @@ func (c *crowd) connect(ctx context.Context, client runicornapiv1.MetricServiceC
 
 // isDraining reports whether a server has ended the tail because it drains.
 func isDraining(err error) bool {
-	for _, d := range status.Convert(err).Details() {
-		if info, ok := d.(*errdetails.ErrorInfo); ok {
-			return status.Code(err) == codes.Unavailable && info.GetReason() == "SERVER_DRAINING"
-		}
-	}
-	return false
+	return status.Code(err) == codes.Unavailable && apierr.ReasonOf(status.Convert(err)) == "SERVER_DRAINING"
 }
 
 func (c *crowd) record(s *runicornapiv1.MetricSeries) {
