@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -213,6 +212,9 @@ func (x *exchange) filePart(offset, length int64) (*FilePart, error) {
 	return part, nil
 }
 
+// maxDirs is the maximum number of runs whose locations are cached.
+const maxDirs = 20_000
+
 // runDir is the location of a run on the Viewer's machine.
 type runDir struct {
 	dir, events, logs string
@@ -269,40 +271,4 @@ func (c *Client) relocated(ctx context.Context, runID string, old runDir, err er
 	c.dirs.forget(runID)
 	d, err := c.askDir(ctx, runID)
 	return d, err == nil && d.dir != old.dir
-}
-
-// dirCache caches the locations of runs. It is cleared when full.
-type dirCache struct {
-	mu    sync.Mutex
-	known map[string]runDir
-}
-
-const maxDirs = 20000
-
-func (k *dirCache) put(runID string, d *RunDetail) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.known == nil || len(k.known) >= maxDirs {
-		k.known = make(map[string]runDir)
-	}
-	k.known[runID] = runDir{dir: d.Dir, events: d.EventPath, logs: d.LogPath, at: time.Now()}
-}
-
-func (k *dirCache) get(runID string) (runDir, bool) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	d, ok := k.known[runID]
-	return d, ok
-}
-
-func (k *dirCache) forget(runID string) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	delete(k.known, runID)
-}
-
-func (k *dirCache) clear() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.known = nil
 }
