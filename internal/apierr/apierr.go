@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -109,11 +108,7 @@ func cut(s string, limit int) string {
 	if whole && len(s) <= limit {
 		return s
 	}
-	end := min(len(s), limit-len("…"))
-	for end > 0 && end < len(s) && !utf8.RuneStart(s[end]) {
-		end--
-	}
-	return s[:end] + "…"
+	return strings.ToValidUTF8(s[:min(len(s), limit-len("…"))], "") + "…"
 }
 
 // validMetadata returns valid UTF-8 values within maxMetadata, without the empty ones.
