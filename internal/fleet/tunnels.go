@@ -229,7 +229,7 @@ func (t *tunnels) runQuery(delay time.Duration) {
 	started, version := time.Now(), t.version
 	t.mu.Unlock()
 	sessions, err := t.parent.Client.Sessions(t.ctx)
-	if e, ok := errors.AsType[*restclient.Error](err); ok && e.Kind == restclient.KindUnsupported {
+	if restclient.IsKind(err, restclient.KindUnsupported) {
 		sessions, err = nil, nil
 	}
 	t.mu.Lock()
@@ -239,13 +239,7 @@ func (t *tunnels) runQuery(delay time.Duration) {
 		return // waiters query again
 	}
 	t.queriedAt, t.err = started, err
-	if err == nil || isUnreachable(err) {
+	if err == nil || restclient.IsKind(err, restclient.KindUnreachable) { // with a Viewer, its tunnels are gone
 		t.store(sessions)
 	}
-}
-
-// isUnreachable reports whether a Viewer is gone, and its tunnels with it.
-func isUnreachable(err error) bool {
-	e, ok := errors.AsType[*restclient.Error](err)
-	return ok && e.Kind == restclient.KindUnreachable
 }

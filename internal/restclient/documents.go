@@ -109,7 +109,7 @@ func fetchDocument[T any](ctx context.Context, c *Client, runID string, file Run
 	x.limit = maxDocument
 	doc := &Document[T]{State: FileWhole}
 	err = x.decode(doc, true)
-	if x.read == 0 && isKind(err, KindMalformed) { // the SDK is about to write it
+	if x.read == 0 && IsKind(err, KindMalformed) { // the SDK is about to write it
 		return &Document[T]{State: FileAbsent}, nil
 	}
 	return doc, err

@@ -108,7 +108,7 @@ func (c *Client) ReadFile(ctx context.Context, runID string, file RunFile, offse
 		if part != nil {
 			err = part.Close()
 		}
-		if err == nil || isKind(err, KindForbidden) {
+		if err == nil || IsKind(err, KindForbidden) {
 			return c.readAt(ctx, runID, relocated.path(file), offset, length)
 		}
 	}
@@ -166,15 +166,10 @@ func missingPart(state FileState) *FilePart { return NewFilePart(state, 0, -1, "
 
 // runGonePart makes an answer of the detail's 404.
 func runGonePart(err error) (*FilePart, error) {
-	if isKind(err, KindNotFound) {
+	if IsKind(err, KindNotFound) {
 		return missingPart(RunGone), nil
 	}
 	return nil, err
-}
-
-func isKind(err error, kind Kind) bool {
-	e, ok := errors.AsType[*Error](err)
-	return ok && e.Kind == kind
 }
 
 var errRange = errors.New("the Content-Range does not match the requested range")
@@ -265,7 +260,7 @@ var errNoDir = errors.New("the run has no run_dir")
 // relocated requests the location again after a read failed in a way that a moved folder
 // explains, and reports whether it has changed.
 func (c *Client) relocated(ctx context.Context, runID string, old runDir, err error) (runDir, bool) {
-	if err != nil && !isKind(err, KindForbidden) {
+	if err != nil && !IsKind(err, KindForbidden) {
 		return runDir{}, false
 	}
 	c.dirs.forget(runID)
