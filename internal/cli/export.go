@@ -47,7 +47,7 @@ func (c *exportCommand) Run(a *app) error {
 	}
 	format, ok := formats[ending]
 	if !ok {
-		return &UsageError{fmt.Errorf("-o %s: the extension is not a format; set one with --format", c.Output)}
+		return &UsageError{Err: fmt.Errorf("-o %s: the extension is not a format; set one with --format", c.Output)}
 	}
 	request := &runicornapiv1.ExportExperimentRequest{Format: format, MetricNames: c.Metric}
 	if c.Long {
