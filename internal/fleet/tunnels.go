@@ -193,12 +193,10 @@ func (t *tunnels) explain(err error) error {
 
 // wait waits for an answer.
 func (q *query) wait(ctx context.Context, timeout time.Duration) error {
-	timer := time.NewTimer(time.Until(q.since.Add(timeout)))
-	defer timer.Stop()
 	select {
 	case <-q.done:
 		return nil
-	case <-timer.C:
+	case <-time.After(time.Until(q.since.Add(timeout))):
 		return errNoAnswer
 	case <-ctx.Done():
 		return ctx.Err()
@@ -219,10 +217,8 @@ func (t *tunnels) start() {
 
 // runQuery sends the query and stores the answer.
 func (t *tunnels) runQuery(delay time.Duration) {
-	timer := time.NewTimer(delay)
-	defer timer.Stop()
 	select {
-	case <-timer.C:
+	case <-time.After(delay):
 	case <-t.ctx.Done():
 	}
 	t.mu.Lock()
