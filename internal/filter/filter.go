@@ -4,7 +4,6 @@ import "strings"
 
 // Filter is a compiled filter for records of type T. It is safe for concurrent use.
 type Filter[T any] struct {
-	text  string
 	match func(record T) bool // nil selects everything
 	may   func(record T) outcome
 	needs Needs
@@ -20,7 +19,7 @@ func Compile[T any](text string, schema *Schema[T]) (*Filter[T], error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &Filter[T]{text: text}
+	f := &Filter[T]{}
 	if n == nil {
 		return f, nil
 	}
@@ -39,12 +38,6 @@ func (f *Filter[T]) MayMatch(record T) bool { return f.match == nil || f.may(rec
 // Match reports whether the filter selects a record. It allocates nothing if
 // the getters of the schema do not.
 func (f *Filter[T]) Match(record T) bool { return f.match == nil || f.match(record) }
-
-// Text returns the text that was compiled, unchanged.
-func (f *Filter[T]) Text() string { return f.text }
-
-// IsEmpty reports whether the filter has no term and selects every record.
-func (f *Filter[T]) IsEmpty() bool { return f.match == nil }
 
 // Needs returns what the filter reads of a record. It is read-only.
 func (f *Filter[T]) Needs() Needs { return f.needs }
