@@ -7,6 +7,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -109,14 +110,7 @@ func Run(ctx context.Context, args []string, getenv func(string) string, stdout,
 
 func (a *app) connect(getenv func(string) string) (*client.Client, error) {
 	options := []client.Option{client.WithOnRetry(a.printRetry), client.WithRetries(maxRetries)}
-	address, token := a.Address, a.Token
-	if address == "" {
-		address = getenv("RUNICORN_GRPC_ADDRESS")
-	}
-	if token == "" {
-		token = getenv("RUNICORN_GRPC_TOKEN")
-	}
-	options = append(options, client.WithToken(token))
+	options = append(options, client.WithToken(cmp.Or(a.Token, getenv("RUNICORN_GRPC_TOKEN"))))
 	if a.Plaintext {
 		options = append(options, client.WithPlaintext())
 	}
@@ -130,7 +124,7 @@ func (a *app) connect(getenv func(string) string) (*client.Client, error) {
 	case a.TLS:
 		options = append(options, client.WithTLS(nil))
 	}
-	return client.New(address, options...)
+	return client.New(cmp.Or(a.Address, getenv("RUNICORN_GRPC_ADDRESS")), options...)
 }
 
 // maxRetries is the number of retries of a call before its error is returned.
