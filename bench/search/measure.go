@@ -294,7 +294,7 @@ func (b *bench) listSize(ctx context.Context) (int64, error) {
 	before := b.Bytes.Bytes()
 	client := &http.Client{}
 	defer client.CloseIdleConnections()
-	err := rig.Get(ctx, client, b.Bytes.URL()+"/api/runs")
+	err := rig.Get(ctx, client, "http://"+b.Bytes.Addr()+"/api/runs")
 	return b.Bytes.Bytes() - before, err
 }
 
