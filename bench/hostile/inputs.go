@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"github.com/runicorn-grpc/runicorn-grpc/bench/rig"
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
@@ -221,12 +222,7 @@ func (t *trial) openAll(ctx context.Context, n int, text string) string {
 	return fmt.Sprintf("%d MiB were taken", sent.Load()/mib)
 }
 
-func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
-	}
-}
+func pause(ctx context.Context, d time.Duration) { _ = rig.Pause(ctx, d) }
 
 // request makes an HTTP request; nil without a response.
 func (t *trial) request(ctx context.Context, method, path string, body io.Reader) *http.Response {

@@ -100,10 +100,7 @@ func (b *bench) measureCold(ctx context.Context, out io.Writer) error {
 	var idle foreground
 	_, spent, err := b.Costs(func() (err error) {
 		stop := b.watchForeground(ctx)
-		select {
-		case <-time.After(idleTime):
-		case <-ctx.Done():
-		}
+		_ = rig.Pause(ctx, idleTime)
 		idle, err = stop()
 		return err
 	})
@@ -177,9 +174,7 @@ func (b *bench) watchForeground(ctx context.Context) func() (foreground, error) 
 		if err == nil {
 			*samples = append(*samples, sample{start.Sub(first), time.Since(start)})
 		}
-		select {
-		case <-time.After(20 * time.Millisecond):
-		case <-ctx.Done():
+		if rig.Pause(ctx, 20*time.Millisecond) != nil {
 			return nil // the call may have been canceled
 		}
 		return err
@@ -264,10 +259,8 @@ func (b *bench) measureGrowing(ctx context.Context, out io.Writer) error {
 				return err
 			}
 			ages = append(ages, time.Since(resp.GetOldestDigestTime().AsTime()))
-			select {
-			case <-time.After(time.Second):
-			case <-ctx.Done():
-				return ctx.Err()
+			if err := rig.Pause(ctx, time.Second); err != nil {
+				return err
 			}
 		}
 		return nil

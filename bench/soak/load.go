@@ -71,10 +71,7 @@ func (l *load) work(ctx context.Context, w worker) {
 			viewer = "" // any of them may be the cause
 		}
 		l.note(w.kind, viewer, err)
-		select {
-		case <-time.After(w.pause):
-		case <-ctx.Done():
-		}
+		_ = rig.Pause(ctx, w.pause)
 	}
 }
 

@@ -92,12 +92,7 @@ func (v *viewers) close() error {
 
 // restartInTurn restarts one Viewer after the other until the context ends.
 func (v *viewers) restartInTurn(ctx context.Context) error {
-	for i := 0; ; i++ {
-		select {
-		case <-time.After(*restart):
-		case <-ctx.Done():
-			return nil
-		}
+	for i := 0; rig.Pause(ctx, *restart) == nil; i++ {
 		n := i % len(v.all)
 		v.mark(v.names[n], true)
 		err := v.all[n].Restart(context.WithoutCancel(ctx))
@@ -106,6 +101,7 @@ func (v *viewers) restartInTurn(ctx context.Context) error {
 			return err
 		}
 	}
+	return nil
 }
 
 func (v *viewers) mark(name string, down bool) {
@@ -141,9 +137,7 @@ func (v *viewers) grow(ctx context.Context) error {
 				}
 			}
 		}
-		select {
-		case <-time.After(time.Second):
-		case <-ctx.Done():
+		if rig.Pause(ctx, time.Second) != nil {
 			return nil
 		}
 	}

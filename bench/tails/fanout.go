@@ -209,10 +209,8 @@ func manyRuns(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
 					return err
 				}
 			}
-			select {
-			case <-time.After(time.Second):
-			case <-ctx.Done():
-				return ctx.Err()
+			if err := rig.Pause(ctx, time.Second); err != nil {
+				return err
 			}
 		}
 		return nil
