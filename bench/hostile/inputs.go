@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -273,11 +272,8 @@ func (t *trial) streamAll(ctx context.Context, id string, order runicornapiv1.St
 // drain reads a stream to its end.
 func drain[M any](stream grpc.ServerStreamingClient[M], err error) string {
 	started := time.Now()
-	for err == nil {
-		_, err = stream.Recv()
-	}
-	if errors.Is(err, io.EOF) {
-		err = nil
+	if err == nil {
+		err = rig.Drain(stream)
 	}
 	return fmt.Sprintf("%s in %.1f s", outcome(err), time.Since(started).Seconds())
 }

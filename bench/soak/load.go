@@ -12,7 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
 
 	"github.com/runicorn-grpc/runicorn-grpc/bench/rig"
@@ -139,7 +138,7 @@ func (l *load) history(ctx context.Context, viewer, runID string) error {
 	if err != nil {
 		return err
 	}
-	return drain(stream)
+	return rig.Drain(stream)
 }
 
 // tail follows a run for some seconds, and resumes it once by its token.
@@ -182,16 +181,5 @@ func (l *load) export(ctx context.Context, viewer, runID string) error {
 	if err != nil {
 		return err
 	}
-	return drain(stream)
-}
-
-// drain reads a stream to its end.
-func drain[T any](stream grpc.ServerStreamingClient[T]) error {
-	for {
-		if _, err := stream.Recv(); errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
-			return err
-		}
-	}
+	return rig.Drain(stream)
 }
