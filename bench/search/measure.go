@@ -227,9 +227,9 @@ func (b *bench) measureMemory(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	bytes, err := b.Gauge(ctx, "runicorn_grpc_search_bytes")
+	gauges, err := b.Gauges(ctx)
 	fmt.Fprintf(out, "  memory: %.0f bytes per run with %d metrics, as estimated by the index (goal: %d); resident memory of the process: %d MB\n",
-		bytes/float64(len(b.runs)), len(metricNames), 1024+160*len(metricNames), rss>>20)
+		gauges["runicorn_grpc_search_bytes"]/float64(len(b.runs)), len(metricNames), 1024+160*len(metricNames), rss>>20)
 	return err
 }
 

@@ -201,7 +201,7 @@ func flat(out io.Writer, samples []sample) error {
 		early, late := median(samples[quarter:2*quarter], i), median(samples[3*quarter:], i)
 		growth := late/early - 1
 		fmt.Fprintf(out, "  %-12s %10.0f → %10.0f: %+.1f %% (bound: %+.0f %%)\n", c.name, early, late, 100*growth, 100*c.growth)
-		if growth > c.growth {
+		if !(growth <= c.growth) { // NaN if the server has no such metric
 			errs = append(errs, fmt.Errorf("%s grows by %.1f %%", c.name, 100*growth))
 		}
 	}
