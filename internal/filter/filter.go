@@ -1,6 +1,9 @@
 package filter
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Filter is a compiled filter for records of type T. It is safe for concurrent use.
 type Filter[T any] struct {
@@ -74,10 +77,14 @@ func (c *compiler[T]) compileOperands(n *node, may *func(T) outcome) (func(T) bo
 		return func(r T) bool { return !inner(r) }, nil
 	case nodeOr:
 		*may = func(r T) outcome { return mayAny(mays, r) }
-		return func(r T) bool { return anyOf(operands, r) }, nil
+		return func(r T) bool {
+			return slices.ContainsFunc(operands, func(test func(T) bool) bool { return test(r) })
+		}, nil
 	}
 	*may = func(r T) outcome { return mayAll(mays, r) }
-	return func(r T) bool { return allOf(operands, r) }, nil
+	return func(r T) bool {
+		return !slices.ContainsFunc(operands, func(test func(T) bool) bool { return !test(r) })
+	}, nil
 }
 
 // mayAll returns the possible outcomes of tests that must all be true.
@@ -98,24 +105,6 @@ func mayAny[T any](mays []func(T) outcome, record T) outcome {
 		any.yes, any.no = any.yes || o.yes, any.no && o.no
 	}
 	return any
-}
-
-func allOf[T any](tests []func(T) bool, record T) bool {
-	for _, test := range tests {
-		if !test(record) {
-			return false
-		}
-	}
-	return true
-}
-
-func anyOf[T any](tests []func(T) bool, record T) bool {
-	for _, test := range tests {
-		if test(record) {
-			return true
-		}
-	}
-	return false
 }
 
 // search compiles a word without a field.
