@@ -174,7 +174,8 @@ func (b *bench) watchForeground(ctx context.Context) func() (foreground, error) 
 		if err == nil {
 			*samples = append(*samples, sample{start.Sub(first), time.Since(start)})
 		}
-		if rig.Pause(ctx, 20*time.Millisecond) != nil {
+		_ = rig.Pause(ctx, 20*time.Millisecond)
+		if ctx.Err() != nil {
 			return nil // the call may have been canceled
 		}
 		return err

@@ -129,7 +129,7 @@ func (v *viewers) wasDown(name string) bool {
 
 // grow writes one line per second to each run until the context ends.
 func (v *viewers) grow(ctx context.Context) error {
-	for step := *rows + 1; ; step++ {
+	for step := *rows + 1; ctx.Err() == nil; step++ {
 		for _, runs := range v.runs {
 			for _, run := range runs {
 				if _, err := rig.AppendLines(run.EventFile, step, 1); err != nil {
@@ -137,10 +137,9 @@ func (v *viewers) grow(ctx context.Context) error {
 				}
 			}
 		}
-		if rig.Pause(ctx, time.Second) != nil {
-			return nil
-		}
+		_ = rig.Pause(ctx, time.Second)
 	}
+	return nil
 }
 
 func soak(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
