@@ -174,8 +174,9 @@ func (b *bench) watchForeground(ctx context.Context) func() (foreground, error) 
 		if err == nil {
 			*samples = append(*samples, sample{start.Sub(first), time.Since(start)})
 		}
-		_ = rig.Pause(ctx, 20*time.Millisecond)
-		if ctx.Err() != nil {
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
 			return nil // the call may have been canceled
 		}
 		return err
