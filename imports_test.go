@@ -23,7 +23,7 @@ var allowed = map[string][]string{
 	"clients/python":                   {},
 	"clients/python-compat":            {},
 	"clients/python-server":            {},
-	"cmd/server":                       {"", "internal/arrowflight", "internal/cli", "internal/compat", "internal/demoviewer", "internal/fleet", "internal/cpugate", "internal/follow", "internal/httpapi", "internal/netaddr", "internal/panics", "internal/restclient", "internal/runcache", "internal/service", "internal/service/answer", "internal/service/filestream", "internal/service/interceptor", "internal/service/remote", "internal/service/source", "internal/service/wire", "internal/search", "internal/tensorboard", "internal/dataserver", "gen/runicornapi/v1", "internal/auditlog"},
+	"cmd/server":                       {"", "internal/apierr", "internal/arrowflight", "internal/cli", "internal/compat", "internal/demoviewer", "internal/fleet", "internal/cpugate", "internal/follow", "internal/httpapi", "internal/netaddr", "internal/panics", "internal/restclient", "internal/runcache", "internal/service", "internal/service/answer", "internal/service/filestream", "internal/service/interceptor", "internal/service/remote", "internal/service/source", "internal/service/wire", "internal/search", "internal/tensorboard", "internal/dataserver", "gen/runicornapi/v1", "internal/auditlog"},
 	"deploy":                           {},
 	"gen/gateway/runicornapi/v1":       {"gen/runicornapi/v1"},
 	"gen/runicornapi/v1":               {},

@@ -24,6 +24,7 @@
 package client
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -68,12 +69,7 @@ func New(address string, options ...Option) (*Client, error) {
 	for _, option := range options {
 		option(c)
 	}
-	if address == "" {
-		address = os.Getenv("RUNICORN_GRPC_ADDRESS")
-	}
-	if address == "" {
-		address = DefaultAddress
-	}
+	address = cmp.Or(address, os.Getenv("RUNICORN_GRPC_ADDRESS"), DefaultAddress)
 	target, secure, err := parseAddress(address)
 	if err != nil {
 		return nil, err

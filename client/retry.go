@@ -53,10 +53,8 @@ func (a *attempts) again(ctx context.Context, err error) error {
 	if a.onRetry != nil {
 		a.onRetry(Retry{Method: a.method, Err: err, Wait: delay, Count: a.failures})
 	}
-	timer := time.NewTimer(delay)
-	defer timer.Stop()
 	select {
-	case <-timer.C:
+	case <-time.After(delay):
 		return nil
 	case <-ctx.Done():
 		return &Error{Code: status.FromContextError(ctx.Err()).Code(), Message: err.Error(), cause: ctx.Err()}

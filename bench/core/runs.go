@@ -148,11 +148,4 @@ func listStorm(ctx context.Context, out io.Writer, r *rig.Rig, _ []string) error
 }
 
 // untilStale waits until the shared list has expired.
-func untilStale(ctx context.Context) error {
-	select {
-	case <-time.After(3 * time.Second):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
+func untilStale(ctx context.Context) error { return rig.Pause(ctx, 3*time.Second) }

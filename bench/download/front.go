@@ -167,10 +167,8 @@ func (f *front) read(ctx context.Context, req *runicornapiv1.DownloadAssetReques
 			return err
 		}
 		if pause > 0 {
-			select {
-			case <-time.After(pause):
-			case <-ctx.Done():
-				return ctx.Err()
+			if err := rig.Pause(ctx, pause); err != nil {
+				return err
 			}
 		}
 	}

@@ -79,10 +79,8 @@ func crowdExport(ctx context.Context, front *rig.Front, i int, id string) error 
 		if status.Code(err) != codes.ResourceExhausted {
 			return err
 		}
-		select {
-		case <-time.After(100 * time.Millisecond):
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := rig.Pause(ctx, 100*time.Millisecond); err != nil {
+			return err
 		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -20,6 +19,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"github.com/runicorn-grpc/runicorn-grpc/bench/rig"
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
@@ -221,12 +221,7 @@ func (t *trial) openAll(ctx context.Context, n int, text string) string {
 	return fmt.Sprintf("%d MiB were taken", sent.Load()/mib)
 }
 
-func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
-	}
-}
+func pause(ctx context.Context, d time.Duration) { _ = rig.Pause(ctx, d) }
 
 // request makes an HTTP request; nil without a response.
 func (t *trial) request(ctx context.Context, method, path string, body io.Reader) *http.Response {
@@ -277,11 +272,8 @@ func (t *trial) streamAll(ctx context.Context, id string, order runicornapiv1.St
 // drain reads a stream to its end.
 func drain[M any](stream grpc.ServerStreamingClient[M], err error) string {
 	started := time.Now()
-	for err == nil {
-		_, err = stream.Recv()
-	}
-	if errors.Is(err, io.EOF) {
-		err = nil
+	if err == nil {
+		err = rig.Drain(stream)
 	}
 	return fmt.Sprintf("%s in %.1f s", outcome(err), time.Since(started).Seconds())
 }

@@ -9,19 +9,16 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -232,32 +229,16 @@ func (t *trial) watchTail(ctx context.Context) func() (gap time.Duration, ended 
 	}
 }
 
-// figures are values that must not grow, from /metrics by name, and the number of
-// temporary files.
+// figures are metrics that must not grow, and the number of temporary files.
 type figures map[string]float64
 
-var left = map[string]string{"go_goroutines": "goroutines", "process_open_fds": "descriptors", "go_memstats_heap_alloc_bytes": "heap"}
-
 func (t *trial) figures(ctx context.Context) figures {
-	all := figures{}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+t.HTTPAddr+"/metrics", nil)
-	if err != nil {
-		return all
-	}
-	resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
-	if err != nil {
-		return all
-	}
-	defer resp.Body.Close()
-	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
-		name, value, _ := strings.Cut(lines.Text(), " ")
-		if left[name] != "" {
-			all[left[name]], _ = strconv.ParseFloat(value, 64)
-		}
-	}
+	gauges, _ := t.Gauges(ctx) // empty if the server is dead
 	files, _ := os.ReadDir(t.temp)
-	all["temporary files"] = float64(len(files))
-	return all
+	return figures{
+		"goroutines": gauges["go_goroutines"], "descriptors": gauges["process_open_fds"],
+		"heap": gauges["go_memstats_heap_alloc_bytes"], "temporary files": float64(len(files)),
+	}
 }
 
 func (f figures) beyond(before figures) string {
@@ -272,8 +253,7 @@ type calmViewer struct {
 }
 
 func newCalmViewer(ctx context.Context, bed *rig.Bed) (*calmViewer, error) {
-	install, err := realviewer.Find(realviewer.V060)
-	if err != nil {
+	if _, err := realviewer.Find(realviewer.V060); err != nil {
 		viewer, err := demotest.New(demotest.Config{Live: true})
 		if err != nil {
 			return nil, err
@@ -288,12 +268,9 @@ func newCalmViewer(ctx context.Context, bed *rig.Bed) (*calmViewer, error) {
 	if err != nil {
 		return nil, err
 	}
-	viewer, err := realviewer.Start(ctx, install, realviewer.Options{Storage: storage})
+	viewer, err := rig.StartViewer(ctx, realviewer.V060, storage, live.RunID)
 	if err != nil {
 		return nil, err
-	}
-	if err := viewer.AwaitRuns(ctx, live.RunID); err != nil {
-		return nil, errors.Join(err, viewer.Close())
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	var logging sync.WaitGroup

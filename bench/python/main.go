@@ -58,10 +58,6 @@ func histories(ctx context.Context, out io.Writer, bed *rig.Bed) (err error) {
 	if err != nil {
 		return err
 	}
-	install, err := realviewer.Find(realviewer.V072)
-	if err != nil {
-		return err
-	}
 	storage := filepath.Join(bed.Dir, "storage")
 	long, err := realviewer.WriteRun(storage, realviewer.V072, realviewer.RunSpec{
 		Project: "bench", Name: "long", Lines: realviewer.Curve(time.Now(), rows, "loss", "acc", "lr", "grad_norm", "val/loss", "val/acc"),
@@ -69,14 +65,11 @@ func histories(ctx context.Context, out io.Writer, bed *rig.Bed) (err error) {
 	if err != nil {
 		return err
 	}
-	viewer, err := realviewer.Start(ctx, install, realviewer.Options{Storage: storage})
+	viewer, err := rig.StartViewer(ctx, realviewer.V072, storage, long.RunID)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, viewer.Close()) }()
-	if err := viewer.AwaitRuns(ctx, long.RunID); err != nil {
-		return err
-	}
 	var front rig.Front
 	if err := front.Serve(ctx, bed, viewer.URL()); err != nil {
 		return err

@@ -15,10 +15,7 @@ const HealthPause = 5 * time.Millisecond
 // that the machine and its other processes cause.
 func (f *Front) IdleHealth(ctx context.Context) time.Duration {
 	watch := f.WatchHealth(ctx)
-	select {
-	case <-time.After(2 * time.Second):
-	case <-ctx.Done():
-	}
+	_ = Pause(ctx, 2*time.Second)
 	return Quantile(append(watch(), 0), 0.99)
 }
 
@@ -39,10 +36,7 @@ func (f *Front) WatchHealth(ctx context.Context) func() []time.Duration {
 			case ctx.Err() == nil:
 				times = append(times, 10*time.Second)
 			}
-			select {
-			case <-time.After(HealthPause):
-			case <-ctx.Done():
-			}
+			_ = Pause(ctx, HealthPause)
 		}
 		done <- times
 	}()

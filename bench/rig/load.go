@@ -2,12 +2,25 @@ package rig
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"time"
+
+	"google.golang.org/grpc"
 )
+
+// Pause waits; an error means that the context has ended before.
+func Pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
 
 // Get reads a response to its end.
 func Get(ctx context.Context, client *http.Client, url string) error {
@@ -25,6 +38,17 @@ func Get(ctx context.Context, client *http.Client, url string) error {
 	}
 	_, err = io.Copy(io.Discard, resp.Body)
 	return err
+}
+
+// Drain reads a stream to its end.
+func Drain[T any](stream grpc.ServerStreamingClient[T]) error {
+	for {
+		if _, err := stream.Recv(); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
 }
 
 // AppendLines appends lines to an event file, as a training process does, and returns

@@ -1,9 +1,9 @@
 package rig
 
 import (
+	"bufio"
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"slices"
@@ -58,27 +58,24 @@ func Quantile(sample []time.Duration, q float64) time.Duration {
 	return sample[int(q*float64(len(sample)-1))]
 }
 
-// Gauge reads one of the server's metrics, by its name without labels.
-func (f *Front) Gauge(ctx context.Context, name string) (float64, error) {
+// Gauges reads the server's metrics without labels, by name.
+func (f *Front) Gauges(ctx context.Context) (map[string]float64, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+f.HTTPAddr+"/metrics", nil)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	client := &http.Client{}
-	defer client.CloseIdleConnections()
-	resp, err := client.Do(req)
+	resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(text)) {
-		if rest, ok := strings.CutPrefix(line, name+" "); ok {
-			return strconv.ParseFloat(strings.TrimSpace(rest), 64)
+	all := map[string]float64{}
+	lines := bufio.NewScanner(resp.Body)
+	for lines.Scan() {
+		name, text, _ := strings.Cut(lines.Text(), " ")
+		if value, err := strconv.ParseFloat(text, 64); err == nil {
+			all[name] = value
 		}
 	}
-	return 0, fmt.Errorf("/metrics: no %s", name)
+	return all, lines.Err()
 }

@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -51,7 +52,7 @@ func (b *Bed) Close() error { return b.binary.Close() }
 type Rig struct {
 	Viewer *realviewer.Viewer
 	// Bytes counts the bytes that the Viewer sends, Proxy the requests to it.
-	Bytes *Counter
+	Bytes *faultproxy.Relay
 	Proxy *faultproxy.Proxy
 
 	Front // behind the proxy
@@ -96,10 +97,11 @@ func (b *Bed) Start(ctx context.Context, version realviewer.Version, storage str
 	if r.Viewer, err = StartViewer(ctx, version, storage); err != nil {
 		return nil, err
 	}
-	if r.Bytes, err = newCounter(r.Viewer.URL()); err != nil {
+	if r.Bytes, err = faultproxy.NewRelay(); err != nil {
 		return nil, err
 	}
-	if r.Proxy, err = faultproxy.NewAt(cmp.Or(b.ProxyAddr, "127.0.0.1:0"), r.Bytes.URL()); err != nil {
+	r.Bytes.Aim(strings.TrimPrefix(r.Viewer.URL(), "http://"))
+	if r.Proxy, err = faultproxy.NewAt(cmp.Or(b.ProxyAddr, "127.0.0.1:0"), "http://"+r.Bytes.Addr()); err != nil {
 		return nil, err
 	}
 	return r, r.Serve(ctx, b, r.Proxy.URL(), flags...)

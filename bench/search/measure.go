@@ -100,10 +100,7 @@ func (b *bench) measureCold(ctx context.Context, out io.Writer) error {
 	var idle foreground
 	_, spent, err := b.Costs(func() (err error) {
 		stop := b.watchForeground(ctx)
-		select {
-		case <-time.After(idleTime):
-		case <-ctx.Done():
-		}
+		_ = rig.Pause(ctx, idleTime)
 		idle, err = stop()
 		return err
 	})
@@ -232,9 +229,9 @@ func (b *bench) measureMemory(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	bytes, err := b.Gauge(ctx, "runicorn_grpc_search_bytes")
+	gauges, err := b.Gauges(ctx)
 	fmt.Fprintf(out, "  memory: %.0f bytes per run with %d metrics, as estimated by the index (goal: %d); resident memory of the process: %d MB\n",
-		bytes/float64(len(b.runs)), len(metricNames), 1024+160*len(metricNames), rss>>20)
+		gauges["runicorn_grpc_search_bytes"]/float64(len(b.runs)), len(metricNames), 1024+160*len(metricNames), rss>>20)
 	return err
 }
 
@@ -264,10 +261,8 @@ func (b *bench) measureGrowing(ctx context.Context, out io.Writer) error {
 				return err
 			}
 			ages = append(ages, time.Since(resp.GetOldestDigestTime().AsTime()))
-			select {
-			case <-time.After(time.Second):
-			case <-ctx.Done():
-				return ctx.Err()
+			if err := rig.Pause(ctx, time.Second); err != nil {
+				return err
 			}
 		}
 		return nil
@@ -294,7 +289,7 @@ func (b *bench) listSize(ctx context.Context) (int64, error) {
 	before := b.Bytes.Bytes()
 	client := &http.Client{}
 	defer client.CloseIdleConnections()
-	err := rig.Get(ctx, client, b.Bytes.URL()+"/api/runs")
+	err := rig.Get(ctx, client, "http://"+b.Bytes.Addr()+"/api/runs")
 	return b.Bytes.Bytes() - before, err
 }
 

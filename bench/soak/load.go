@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,12 +12,11 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
 
 	"github.com/runicorn-grpc/runicorn-grpc/bench/rig"
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 )
 
 // load is the clients, and the outcomes of their calls.
@@ -70,10 +70,7 @@ func (l *load) work(ctx context.Context, w worker) {
 			viewer = "" // any of them may be the cause
 		}
 		l.note(w.kind, viewer, err)
-		select {
-		case <-time.After(w.pause):
-		case <-ctx.Done():
-		}
+		_ = rig.Pause(ctx, w.pause)
 	}
 }
 
@@ -93,12 +90,7 @@ func (l *load) note(kind, viewer string, err error) {
 }
 
 func reason(err error) string {
-	for _, detail := range status.Convert(err).Details() {
-		if info, ok := detail.(*errdetails.ErrorInfo); ok {
-			return info.GetReason()
-		}
-	}
-	return status.Code(err).String()
+	return cmp.Or(apierr.ReasonOf(status.Convert(err)), status.Code(err).String())
 }
 
 // report prints the outcomes.
@@ -146,7 +138,7 @@ func (l *load) history(ctx context.Context, viewer, runID string) error {
 	if err != nil {
 		return err
 	}
-	return drain(stream)
+	return rig.Drain(stream)
 }
 
 // tail follows a run for some seconds, and resumes it once by its token.
@@ -189,16 +181,5 @@ func (l *load) export(ctx context.Context, viewer, runID string) error {
 	if err != nil {
 		return err
 	}
-	return drain(stream)
-}
-
-// drain reads a stream to its end.
-func drain[T any](stream grpc.ServerStreamingClient[T]) error {
-	for {
-		if _, err := stream.Recv(); errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
-			return err
-		}
-	}
+	return rig.Drain(stream)
 }

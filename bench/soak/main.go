@@ -92,12 +92,7 @@ func (v *viewers) close() error {
 
 // restartInTurn restarts one Viewer after the other until the context ends.
 func (v *viewers) restartInTurn(ctx context.Context) error {
-	for i := 0; ; i++ {
-		select {
-		case <-time.After(*restart):
-		case <-ctx.Done():
-			return nil
-		}
+	for i := 0; rig.Pause(ctx, *restart) == nil; i++ {
 		n := i % len(v.all)
 		v.mark(v.names[n], true)
 		err := v.all[n].Restart(context.WithoutCancel(ctx))
@@ -106,6 +101,7 @@ func (v *viewers) restartInTurn(ctx context.Context) error {
 			return err
 		}
 	}
+	return nil
 }
 
 func (v *viewers) mark(name string, down bool) {
@@ -133,7 +129,7 @@ func (v *viewers) wasDown(name string) bool {
 
 // grow writes one line per second to each run until the context ends.
 func (v *viewers) grow(ctx context.Context) error {
-	for step := *rows + 1; ; step++ {
+	for step := *rows + 1; ctx.Err() == nil; step++ {
 		for _, runs := range v.runs {
 			for _, run := range runs {
 				if _, err := rig.AppendLines(run.EventFile, step, 1); err != nil {
@@ -141,12 +137,9 @@ func (v *viewers) grow(ctx context.Context) error {
 				}
 			}
 		}
-		select {
-		case <-time.After(time.Second):
-		case <-ctx.Done():
-			return nil
-		}
+		_ = rig.Pause(ctx, time.Second)
 	}
+	return nil
 }
 
 func soak(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
@@ -207,7 +200,7 @@ func flat(out io.Writer, samples []sample) error {
 		early, late := median(samples[quarter:2*quarter], i), median(samples[3*quarter:], i)
 		growth := late/early - 1
 		fmt.Fprintf(out, "  %-12s %10.0f → %10.0f: %+.1f %% (bound: %+.0f %%)\n", c.name, early, late, 100*growth, 100*c.growth)
-		if growth > c.growth {
+		if !(growth <= c.growth) { // NaN if the server has no such metric
 			errs = append(errs, fmt.Errorf("%s grows by %.1f %%", c.name, 100*growth))
 		}
 	}

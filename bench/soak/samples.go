@@ -52,13 +52,15 @@ func sampleUntil(ctx context.Context, out io.Writer, front *rig.Front) (samples 
 		case <-ticker.C:
 		}
 		s := sample{at: time.Since(start)}
+		gauges, err := front.Gauges(ctx)
+		if ctx.Err() != nil {
+			return samples, nil
+		}
+		if err != nil {
+			return samples, err
+		}
 		for i, c := range curves {
-			if s.values[i], err = front.Gauge(ctx, c.metric); err != nil {
-				if ctx.Err() != nil {
-					return samples, nil
-				}
-				return samples, err
-			}
+			s.values[i] = gauges[c.metric]
 		}
 		samples = append(samples, s)
 		if time.Since(printed) >= time.Minute {

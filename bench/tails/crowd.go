@@ -9,13 +9,14 @@ import (
 	"sync/atomic"
 	"time"
 
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 )
 
 // crowd is many tails of one run, with the times at which the first and the last of them
@@ -43,26 +44,17 @@ type arrival struct {
 }
 
 // crowdToken is the token of all clients of a crowd, where the server wants one.
-const crowdToken bearer = "a-token-of-the-whole-crowd"
-
-// bearer sends itself as the token of each call, without TLS: all is on loopback.
-type bearer string
-
-func (t bearer) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
-	return map[string]string{"authorization": "Bearer " + string(t)}, nil
-}
-
-func (bearer) RequireTransportSecurity() bool { return false }
+const crowdToken = "a-token-of-the-whole-crowd"
 
 // collect opens tails of a run on some connections to a server and waits until all of
 // them have caught up. When the server drains, they resume at the next one.
 func collect(ctx context.Context, addrs []string, runID string, tails, conns int) (*crowd, error) {
 	c := &crowd{tails: tails, live: make(chan struct{}, tails), steps: make(map[int64]*arrival)}
-	ctx, c.cancel = context.WithCancel(ctx)
+	ctx, c.cancel = context.WithCancel(metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+crowdToken))
 	clients := make([][]runicornapiv1.MetricServiceClient, conns)
 	for i := range clients {
 		for _, addr := range addrs {
-			conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithPerRPCCredentials(crowdToken))
+			conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
 			if err != nil {
 				return nil, errors.Join(err, c.close())
 			}
@@ -127,12 +119,7 @@ func (c *crowd) connect(ctx context.Context, client runicornapiv1.MetricServiceC
 
 // isDraining reports whether a server has ended the tail because it drains.
 func isDraining(err error) bool {
-	for _, d := range status.Convert(err).Details() {
-		if info, ok := d.(*errdetails.ErrorInfo); ok {
-			return status.Code(err) == codes.Unavailable && info.GetReason() == "SERVER_DRAINING"
-		}
-	}
-	return false
+	return status.Code(err) == codes.Unavailable && apierr.ReasonOf(status.Convert(err)) == "SERVER_DRAINING"
 }
 
 func (c *crowd) record(s *runicornapiv1.MetricSeries) {

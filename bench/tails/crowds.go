@@ -38,10 +38,8 @@ func drain(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
 	}
 	writing := make(chan error, 1)
 	go func() { writing <- write(ctx, run.EventFile, first, lines) }()
-	select {
-	case <-time.After(lines / 2 * time.Second):
-	case <-ctx.Done():
-		return ctx.Err()
+	if err := rig.Pause(ctx, lines/2*time.Second); err != nil {
+		return err
 	}
 	start := time.Now()
 	err = r.Stop() // an error unless it exits with 0
@@ -90,10 +88,8 @@ func stalled(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
 		if _, err := rig.AppendLines(run.EventFile, step, perSecond); err != nil {
 			return err
 		}
-		select {
-		case <-time.After(time.Second):
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := rig.Pause(ctx, time.Second); err != nil {
+			return err
 		}
 	}
 	peak, err := r.PeakRSS()

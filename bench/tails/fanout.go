@@ -84,7 +84,7 @@ func fan(ctx context.Context, out io.Writer, b *rig.Bed, n int) (cpu float64, er
 	}
 	storage, tokens := filepath.Join(b.Dir, fmt.Sprintf("fan-%d", n)), filepath.Join(b.Dir, "tokens")
 	run, err := liveRun(storage, realviewer.V072, first-1, "loss")
-	if err := errors.Join(err, os.WriteFile(tokens, []byte("read "+string(crowdToken)+"\n"), 0o600)); err != nil {
+	if err := errors.Join(err, os.WriteFile(tokens, []byte("read "+crowdToken+"\n"), 0o600)); err != nil {
 		return 0, err
 	}
 	r, err := b.Start(ctx, realviewer.V072, storage, "--auth-token-file="+tokens)
@@ -209,10 +209,8 @@ func manyRuns(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
 					return err
 				}
 			}
-			select {
-			case <-time.After(time.Second):
-			case <-ctx.Done():
-				return ctx.Err()
+			if err := rig.Pause(ctx, time.Second); err != nil {
+				return err
 			}
 		}
 		return nil

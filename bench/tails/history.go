@@ -166,11 +166,6 @@ func pointsPerSecond(ctx context.Context, p *packer) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	for {
-		if _, err := s.Recv(); errors.Is(err, io.EOF) {
-			return float64(p.points) / time.Since(start).Seconds(), nil
-		} else if err != nil {
-			return 0, err
-		}
-	}
+	err = rig.Drain(s)
+	return float64(p.points) / time.Since(start).Seconds(), err
 }

@@ -188,14 +188,10 @@ func writeAfterPauses(ctx context.Context, runs []realviewer.Run, pause time.Dur
 					pause = max(pause, latencyWarmUp)
 				}
 				jitter := time.Duration((rand.Float64() - .5) / 2 * float64(min(pause, 4*time.Second))) //nolint:gosec // no secret
-				select {
-				case <-time.After(pause + jitter):
-				case <-ctx.Done():
-					errs[i] = ctx.Err()
+				if errs[i] = rig.Pause(ctx, pause+jitter); errs[i] != nil {
 					return
 				}
-				if _, err := rig.AppendLines(run.EventFile, first+n, 1); err != nil {
-					errs[i] = err
+				if _, errs[i] = rig.AppendLines(run.EventFile, first+n, 1); errs[i] != nil {
 					return
 				}
 			}

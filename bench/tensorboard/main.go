@@ -104,10 +104,8 @@ func (m *measurement) all(ctx context.Context) error {
 			return err
 		}
 	}
-	select {
-	case <-time.After(10 * time.Second): // less than the 30 s after which TensorBoard reloads
-	case <-ctx.Done():
-		return ctx.Err()
+	if err := rig.Pause(ctx, 10*time.Second); err != nil { // less than the 30 s after which TensorBoard reloads
+		return err
 	}
 	return m.measure("reload after the running runs have grown (goal: 2 requests per running run, none for ended ones)", 0, 2, func() error { return m.page(ctx) })
 }

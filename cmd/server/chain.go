@@ -12,12 +12,12 @@ import (
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/selector"
 	"github.com/prometheus/client_golang/prometheus"
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/arrowflight"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/panics"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
@@ -75,14 +75,9 @@ func countErrors(count *prometheus.CounterVec, next interceptor.Interceptor) int
 
 // reasonLabel returns the reason of an error, which is one of the contract's.
 func reasonLabel(err error) string {
-	for _, detail := range status.Convert(err).Details() {
-		info, ok := detail.(*errdetails.ErrorInfo)
-		if !ok {
-			continue
-		}
-		if _, known := runicornapiv1.ErrorReason_value["ERROR_REASON_"+info.GetReason()]; known {
-			return info.GetReason()
-		}
+	reason := apierr.ReasonOf(status.Convert(err))
+	if _, known := runicornapiv1.ErrorReason_value["ERROR_REASON_"+reason]; known {
+		return reason
 	}
 	return "OTHER"
 }

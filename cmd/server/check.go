@@ -5,7 +5,6 @@ import (
 	"net"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/httpapi"
@@ -29,63 +28,36 @@ func (cfg *Config) checkNumbers() error {
 	if !(cfg.ViewerShare > 0 && cfg.ViewerShare <= 1) {
 		return badFlag("viewer-share", "%v is not above 0 and at most 1", cfg.ViewerShare)
 	}
-	for _, d := range []struct {
-		flag  string
-		value time.Duration
-	}{
-		{"fan-out-timeout", cfg.FanOutTimeout},
-		{"upstream-timeout", cfg.UpstreamTimeout},
-		{"heavy-timeout", cfg.HeavyTimeout},
-		{"stall-timeout", cfg.StallTimeout},
-		{"health-interval", cfg.HealthInterval},
-		{"end-grace", cfg.EndGrace},
-		{"poll-min", cfg.PollMin},
-		{"default-deadline", cfg.DefaultDeadline},
-		{"drain-timeout", cfg.DrainTimeout},
-		{"max-connection-idle", cfg.MaxConnectionIdle},
-		{"client-stall-timeout", cfg.ClientStall},
-		{"http-header-timeout", cfg.HTTPHeaderTimeout},
-		{"http-idle-timeout", cfg.HTTPIdleTimeout},
-	} {
-		if d.value <= 0 {
-			return badFlag(d.flag, "%v is not above zero", d.value)
-		}
-	}
-	for _, n := range []struct {
-		flag  string
-		value int64
-	}{
-		{"max-connections", int64(cfg.MaxConnections)},
-		{"max-calls", int64(cfg.MaxCalls)},
-		{"max-streams", int64(cfg.MaxStreams)},
-		{"max-http-streams", int64(cfg.MaxHTTPStreams)},
-		{"cache-bytes", int64(cfg.CacheBytes)},
-		{"state-bytes", int64(cfg.StateBytes)},
-		{"temp-bytes", int64(cfg.TempBytes)},
-		{"tail-bytes", int64(cfg.TailBytes)},
-		{"stream-bytes", int64(cfg.StreamBytes)},
-	} {
-		if n.value <= 0 {
-			return badFlag(n.flag, "%d is not above zero", n.value)
-		}
-	}
-	for _, n := range []struct {
-		flag  string
-		value int
-	}{
-		{"max-token-calls", cfg.MaxTokenCalls},
-		{"max-token-streams", cfg.MaxTokenStreams},
-		{"max-token-exports", cfg.MaxTokenExports},
-	} {
-		if n.value < 0 {
-			return badFlag(n.flag, "%d is below zero", n.value)
-		}
-	}
-	if cfg.MaxConnectionAge < 0 {
-		return badFlag("max-connection-age", "%v is below zero", cfg.MaxConnectionAge)
-	}
-	if cfg.TailUnreachableAfter < 0 {
-		return badFlag("tail-unreachable-after", "%v is below zero", cfg.TailUnreachableAfter)
+	if err := cmp.Or(
+		positive("fan-out-timeout", cfg.FanOutTimeout),
+		positive("upstream-timeout", cfg.UpstreamTimeout),
+		positive("heavy-timeout", cfg.HeavyTimeout),
+		positive("stall-timeout", cfg.StallTimeout),
+		positive("health-interval", cfg.HealthInterval),
+		positive("end-grace", cfg.EndGrace),
+		positive("poll-min", cfg.PollMin),
+		positive("default-deadline", cfg.DefaultDeadline),
+		positive("drain-timeout", cfg.DrainTimeout),
+		positive("max-connection-idle", cfg.MaxConnectionIdle),
+		positive("client-stall-timeout", cfg.ClientStall),
+		positive("http-header-timeout", cfg.HTTPHeaderTimeout),
+		positive("http-idle-timeout", cfg.HTTPIdleTimeout),
+		positive("max-connections", cfg.MaxConnections),
+		positive("max-calls", cfg.MaxCalls),
+		positive("max-streams", cfg.MaxStreams),
+		positive("max-http-streams", cfg.MaxHTTPStreams),
+		positive("cache-bytes", cfg.CacheBytes),
+		positive("state-bytes", cfg.StateBytes),
+		positive("temp-bytes", cfg.TempBytes),
+		positive("tail-bytes", cfg.TailBytes),
+		positive("stream-bytes", cfg.StreamBytes),
+		notNegative("max-token-calls", cfg.MaxTokenCalls),
+		notNegative("max-token-streams", cfg.MaxTokenStreams),
+		notNegative("max-token-exports", cfg.MaxTokenExports),
+		notNegative("max-connection-age", cfg.MaxConnectionAge),
+		notNegative("tail-unreachable-after", cfg.TailUnreachableAfter),
+	); err != nil {
+		return err
 	}
 	if cfg.PollMax < cfg.PollMin {
 		return badFlag("poll-max", "%v is below the %v of --poll-min", cfg.PollMax, cfg.PollMin)
@@ -94,6 +66,25 @@ func (cfg *Config) checkNumbers() error {
 		return badFlag("max-http-streams", "%d is not below the %d of --max-streams", cfg.MaxHTTPStreams, cfg.MaxStreams)
 	}
 	return nil
+}
+
+// number is what flags with ranges have: counts, sizes and durations.
+type number interface{ ~int | ~int64 | ~uint32 }
+
+// positive refuses a value that is not above zero.
+func positive[N number](flag string, value N) error {
+	if value > 0 {
+		return nil
+	}
+	return badFlag(flag, "%v is not above zero", value)
+}
+
+// notNegative refuses a value below zero.
+func notNegative[N number](flag string, value N) error {
+	if value >= 0 {
+		return nil
+	}
+	return badFlag(flag, "%v is below zero", value)
 }
 
 // checkViewerFiles refuses files for Viewers that are not configured.

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/cli"
 )
 
 // program is the name of the process.
@@ -23,9 +25,9 @@ const defaultViewer = "http://127.0.0.1:23300"
 
 // Config is the configuration. The help tags are the manual that --help prints.
 type Config struct {
-	Help    helpFlag    `short:"h" help:"Print this manual."`
-	Version versionFlag `help:"Print the version."`
-	Config  string      `placeholder:"FILE" help:"YAML file whose keys are the flag names below without their dashes. A flag takes precedence over its variable, and the variable over the file."`
+	Help    cli.HelpFlag `short:"h" help:"Print this manual."`
+	Version versionFlag  `help:"Print the version."`
+	Config  string       `placeholder:"FILE" help:"YAML file whose keys are the flag names below without their dashes. A flag takes precedence over its variable, and the variable over the file."`
 
 	Viewer          []viewerFlag  `group:"Viewers" sep:" " placeholder:"[NAME=]URL" help:"A Viewer to serve; may be repeated (in the variable, separate by spaces). The first one is used for calls that do not name a Viewer. Default: http://127.0.0.1:23300, unless --demo is given."`
 	Demo            bool          `group:"Viewers" help:"Start two built-in Viewers with sample data, 'demo' (0.7) and 'legacy' (0.5.3), after those of --viewer."`
@@ -111,22 +113,13 @@ Beyond loopback the server refuses to start without --tls-cert, --tls-key and --
 OpenTelemetry tracing is on when OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set, and obeys ` +
 	`the other standard OTEL_ variables.`
 
-// usageError is an error in the configuration; its one line names the flag.
-type usageError struct{ error }
-
-// Unwrap returns the cause.
-func (e *usageError) Unwrap() error { return e.error }
-
 // badFlag returns the error for the value of a flag.
 func badFlag(flag, format string, args ...any) error {
-	return &usageError{fmt.Errorf("--"+flag+": "+format, args...)}
+	return &cli.UsageError{Err: fmt.Errorf("--"+flag+": "+format, args...)}
 }
 
-// errHelpPrinted ends the process after --help or --version.
-var errHelpPrinted = errors.New("answered")
-
 // parse reads the configuration from flags, environment variables and the file, in this
-// order of precedence. The errors are errHelpPrinted or a *usageError.
+// order of precedence. The errors are cli.ErrHelpPrinted or a *cli.UsageError.
 func parse(args []string, getenv func(string) string, stdout io.Writer) (*Config, error) {
 	cfg := &Config{}
 	from := &settings{getenv: getenv}
@@ -143,10 +136,10 @@ func parse(args []string, getenv func(string) string, stdout io.Writer) (*Config
 	if err != nil {
 		return nil, fmt.Errorf("define the flags: %w", err)
 	}
-	if _, err := parser.Parse(withTwoDashes(parser, args)); errors.Is(err, errHelpPrinted) {
-		return nil, errHelpPrinted
+	if _, err := parser.Parse(withTwoDashes(parser, args)); errors.Is(err, cli.ErrHelpPrinted) {
+		return nil, cli.ErrHelpPrinted
 	} else if err != nil {
-		return nil, &usageError{fmt.Errorf("%w; --help lists the flags", err)}
+		return nil, &cli.UsageError{Err: fmt.Errorf("%w; --help lists the flags", err)}
 	}
 	return cfg, cfg.check()
 }
@@ -194,18 +187,6 @@ func variable(flag string) string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
-// helpFlag prints the manual.
-type helpFlag bool
-
-// BeforeReset runs before any value is checked: an invalid file or variable must not
-// prevent the manual.
-func (helpFlag) BeforeReset(ctx *kong.Context) error {
-	if err := ctx.PrintUsage(false); err != nil {
-		return err
-	}
-	return errHelpPrinted
-}
-
 // versionFlag prints the version.
 type versionFlag bool
 
@@ -214,5 +195,5 @@ func (versionFlag) BeforeReset(app *kong.Kong) error {
 	if _, err := fmt.Fprintln(app.Stdout, program, buildVersion(), goVersion()); err != nil {
 		return err
 	}
-	return errHelpPrinted
+	return cli.ErrHelpPrinted
 }

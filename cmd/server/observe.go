@@ -84,14 +84,25 @@ func newMetrics() *metrics {
 			Help: "Age of the newest point of live batches when they are first sent, by the clock of the training.", Buckets: callBuckets,
 		}),
 	}
-	build := prometheus.NewGauge(prometheus.GaugeOpts{
-		Namespace: namespace, Name: "build_info", Help: "What was built; always 1.",
-		ConstLabels: prometheus.Labels{"version": buildVersion(), "go_version": goVersion()},
-	})
-	build.Set(1)
-	m.registry.MustRegister(m.calls, m.errors, m.panics, m.viewerUp, m.requests, m.duration, m.received, m.lag, build,
+	m.registry.MustRegister(m.calls, m.errors, m.panics, m.viewerUp, m.requests, m.duration, m.received, m.lag,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.gauge("", "build_info", "What was built; always 1.",
+		prometheus.Labels{"version": buildVersion(), "go_version": goVersion()}, func() float64 { return 1 })
 	return m
+}
+
+// gauge adds a metric that is read when the metrics are.
+func (m *metrics) gauge(subsystem, name, help string, labels prometheus.Labels, read func() float64) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Namespace: namespace, Subsystem: subsystem, Name: name, Help: help, ConstLabels: labels,
+	}, read))
+}
+
+// counter is gauge for a number that only grows.
+func (m *metrics) counter(subsystem, name, help string, labels prometheus.Labels, read func() float64) {
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Namespace: namespace, Subsystem: subsystem, Name: name, Help: help, ConstLabels: labels,
+	}, read))
 }
 
 // addAudit adds metrics of the audit log, if there is one.
@@ -99,39 +110,26 @@ func (m *metrics) addAudit(a *audit) {
 	if a == nil {
 		return
 	}
-	m.registry.MustRegister(
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Namespace: namespace, Subsystem: "audit", Name: "up", Help: "1 if the audit log could be written last, else 0.",
-		}, func() float64 {
-			if _, err := a.file.State(); err != nil {
-				return 0
-			}
-			return 1
-		}),
-		prometheus.NewCounterFunc(prometheus.CounterOpts{
-			Namespace: namespace, Subsystem: "audit", Name: "lost_lines_total", Help: "Lines of the audit log that could not be written, and were not kept.",
-		}, func() float64 { lost, _ := a.file.State(); return float64(lost) }),
-	)
+	m.gauge("audit", "up", "1 if the audit log could be written last, else 0.", nil, func() float64 {
+		if _, err := a.file.State(); err != nil {
+			return 0
+		}
+		return 1
+	})
+	m.counter("audit", "lost_lines_total", "Lines of the audit log that could not be written, and were not kept.", nil,
+		func() float64 { lost, _ := a.file.State(); return float64(lost) })
 }
 
 // addCache adds metrics of the cache of parsed runs.
 func (m *metrics) addCache(cache *runcache.Cache) {
-	m.registry.MustRegister(
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Namespace: namespace, Name: "cache_bytes", Help: "Memory of parsed runs, estimated.",
-		}, func() float64 { return float64(cache.Stats().Bytes) }),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Namespace: namespace, Name: "cache_runs", Help: "Parsed runs that are held.",
-		}, func() float64 { return float64(cache.Stats().Runs) }),
-	)
+	m.gauge("", "cache_bytes", "Memory of parsed runs, estimated.", nil, func() float64 { return float64(cache.Stats().Bytes) })
+	m.gauge("", "cache_runs", "Parsed runs that are held.", nil, func() float64 { return float64(cache.Stats().Runs) })
 }
 
 // addIndex adds metrics of the search index.
 func (m *metrics) addIndex(index *search.Index) {
 	gauge := func(name, help string, read func(search.Stats) float64) {
-		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Namespace: namespace, Subsystem: "search", Name: name, Help: help,
-		}, func() float64 { return read(index.Total()) }))
+		m.gauge("search", name, help, nil, func() float64 { return read(index.Total()) })
 	}
 	gauge("runs", "Runs that filters, orders and metric names have asked for.", func(s search.Stats) float64 { return float64(s.Runs) })
 	gauge("digested_runs", "Those of them that have been read.", func(s search.Stats) float64 { return float64(s.Digested) })
@@ -148,14 +146,10 @@ func (m *metrics) addIndex(index *search.Index) {
 // addHub adds metrics of followed runs.
 func (m *metrics) addHub(hub *follow.Hub) {
 	gauge := func(name, help string, read func(follow.HubStats) float64) {
-		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Namespace: namespace, Subsystem: "tail", Name: name, Help: help,
-		}, func() float64 { return read(hub.Stats()) }))
+		m.gauge("tail", name, help, nil, func() float64 { return read(hub.Stats()) })
 	}
 	counter := func(name, help string, read func(follow.HubStats) float64) {
-		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
-			Namespace: namespace, Subsystem: "tail", Name: name, Help: help,
-		}, func() float64 { return read(hub.Stats()) }))
+		m.counter("tail", name, help, nil, func() float64 { return read(hub.Stats()) })
 	}
 	gauge("followed_runs", "Logs that are followed.", func(s follow.HubStats) float64 { return float64(s.Runs) })
 	gauge("subscribers", "Readers of followed logs; a stream has one for each of its runs.", func(s follow.HubStats) float64 { return float64(s.Cursors) })
@@ -168,26 +162,18 @@ func (m *metrics) addHub(hub *follow.Hub) {
 
 // addShares adds metrics of the background work for each configured Viewer.
 func (m *metrics) addShares(share float64, viewers *fleet.Fleet) {
-	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Namespace: namespace, Name: "viewer_share_ratio", Help: "Part of a Viewer's time that background work may take.",
-	}, func() float64 { return share }))
+	m.gauge("", "viewer_share_ratio", "Part of a Viewer's time that background work may take.", nil, func() float64 { return share })
 	for _, viewer := range viewers.Configured() {
 		labels := prometheus.Labels{"viewer": viewer.Name}
-		m.registry.MustRegister(
-			prometheus.NewCounterFunc(prometheus.CounterOpts{
-				Namespace: namespace, Name: "viewer_background_seconds_total", ConstLabels: labels,
-				Help: "Time of the Viewer that background work has taken: lists, polls, health.",
-			}, func() float64 { spent, _ := viewer.Client.BackgroundTime(); return spent.Seconds() }),
-			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-				Namespace: namespace, Name: "viewer_share_used_up", ConstLabels: labels,
-				Help: "1 if background work takes all of its share of the Viewer, so that lists and tails are late, else 0.",
-			}, func() float64 {
+		m.counter("", "viewer_background_seconds_total", "Time of the Viewer that background work has taken: lists, polls, health.", labels,
+			func() float64 { spent, _ := viewer.Client.BackgroundTime(); return spent.Seconds() })
+		m.gauge("", "viewer_share_used_up", "1 if background work takes all of its share of the Viewer, so that lists and tails are late, else 0.", labels,
+			func() float64 {
 				if _, usedUp := viewer.Client.BackgroundTime(); usedUp {
 					return 1
 				}
 				return 0
-			}),
-		)
+			})
 	}
 }
 

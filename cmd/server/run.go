@@ -43,15 +43,14 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		err = serve(ctx, args, getenv, stdout, stderr)
 	}
 	switch {
-	case err == nil || errors.Is(err, errHelpPrinted):
+	case err == nil || errors.Is(err, cli.ErrHelpPrinted):
 		return exitOK
 	case errors.Is(err, cli.ErrInterrupted):
 		return exitInterrupted
 	}
 	line := strings.Join(strings.Fields(err.Error()), " ") // some libraries return several lines
 	fmt.Fprintf(stderr, "%s: %s\n", program, line)
-	_, ofServer := errors.AsType[*usageError](err)
-	if _, ofCommand := errors.AsType[*cli.UsageError](err); ofServer || ofCommand {
+	if _, ok := errors.AsType[*cli.UsageError](err); ok {
 		return exitUsage
 	}
 	return exitFailed

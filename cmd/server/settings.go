@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -20,20 +21,17 @@ type settings struct {
 
 // open reads the file of --config or its environment variable, if it is set.
 func (s *settings) open(path string) error {
-	if path == "" {
-		path = s.getenv(variable("config"))
-	}
-	if path == "" {
+	s.path = cmp.Or(path, s.getenv(variable("config")))
+	if s.path == "" {
 		return nil
 	}
-	s.path = path
-	f, err := os.Open(path)
+	f, err := os.Open(s.path)
 	if err != nil {
 		return fmt.Errorf("--config: %w", err)
 	}
 	defer f.Close() //nolint:errcheck // it was only read
 	if s.file, err = readYAML(f); err != nil {
-		return fmt.Errorf("--config: %s: %w", path, err)
+		return fmt.Errorf("--config: %s: %w", s.path, err)
 	}
 	return nil
 }

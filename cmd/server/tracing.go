@@ -18,6 +18,8 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/cli"
 )
 
 // flushTimeout is how long sending the last spans may take when the process ends.
@@ -70,7 +72,7 @@ func newExporter(ctx context.Context, getenv func(string) string) (sdktrace.Span
 	case "http/protobuf":
 		return otlptracehttp.New(ctx)
 	default:
-		return nil, &usageError{fmt.Errorf("%s: %q is not grpc or http/protobuf", variable, protocol)}
+		return nil, &cli.UsageError{Err: fmt.Errorf("%s: %q is not grpc or http/protobuf", variable, protocol)}
 	}
 }
 

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -86,6 +85,22 @@ func ReasonName(r runicornapiv1.ErrorReason) string {
 	return strings.TrimPrefix(r.String(), "ERROR_REASON_")
 }
 
+// Detail returns the first detail of type M of a status.
+func Detail[M proto.Message](st *status.Status) (found M, ok bool) {
+	for _, d := range st.Details() {
+		if found, ok = d.(M); ok {
+			return found, true
+		}
+	}
+	return found, false
+}
+
+// ReasonOf returns the reason of a status as ErrorInfo spells it; empty if it has none.
+func ReasonOf(st *status.Status) string {
+	info, _ := Detail[*errdetails.ErrorInfo](st)
+	return info.GetReason()
+}
+
 // cut truncates s to limit bytes and makes it valid UTF-8, which proto strings must be.
 func cut(s string, limit int) string {
 	whole := len(s) <= limit
@@ -93,11 +108,7 @@ func cut(s string, limit int) string {
 	if whole && len(s) <= limit {
 		return s
 	}
-	end := min(len(s), limit-len("…"))
-	for end > 0 && end < len(s) && !utf8.RuneStart(s[end]) {
-		end--
-	}
-	return s[:end] + "…"
+	return strings.ToValidUTF8(s[:min(len(s), limit-len("…"))], "") + "…"
 }
 
 // validMetadata returns valid UTF-8 values within maxMetadata, without the empty ones.

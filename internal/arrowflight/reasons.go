@@ -8,6 +8,8 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 )
 
 // UnaryReasons is an interceptor that appends the reason of an error to its message, in calls
@@ -28,12 +30,11 @@ func WithReason(method string, err error) error {
 		return err
 	}
 	st := status.Convert(err)
-	for _, d := range st.Details() {
-		if info, ok := d.(*errdetails.ErrorInfo); ok {
-			changed := st.Proto() // a copy
-			changed.Message = fmt.Sprintf("%s [%s]", st.Message(), info.GetReason())
-			return status.FromProto(changed).Err()
-		}
+	info, ok := apierr.Detail[*errdetails.ErrorInfo](st)
+	if !ok {
+		return err
 	}
-	return err
+	changed := st.Proto() // a copy
+	changed.Message = fmt.Sprintf("%s [%s]", st.Message(), info.GetReason())
+	return status.FromProto(changed).Err()
 }

@@ -7,6 +7,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,7 +27,7 @@ import (
 
 // commands is the command line. Its tags define flags and help.
 type commands struct {
-	Help helpFlag `short:"h" help:"Print this manual."`
+	Help HelpFlag `short:"h" help:"Print this manual."`
 
 	Address   string `short:"a" placeholder:"HOST:PORT" help:"Address of the server. Default: $$RUNICORN_GRPC_ADDRESS, or 127.0.0.1:23310."`
 	Token     string `placeholder:"TOKEN" help:"Token for the server. Default: $$RUNICORN_GRPC_TOKEN, which other users of this machine cannot see."`
@@ -50,17 +51,20 @@ func Has(name string) bool {
 	return slices.Contains([]string{"viewers", "ls", "show", "tail", "logs", "best", "export", "protos"}, name)
 }
 
-// UsageError is an error in the command line.
-type UsageError struct{ error }
+// UsageError is an error in the command line or in the configuration.
+type UsageError struct{ Err error }
+
+// Error returns the message of the cause.
+func (e *UsageError) Error() string { return e.Err.Error() }
 
 // Unwrap returns the cause.
-func (e *UsageError) Unwrap() error { return e.error }
+func (e *UsageError) Unwrap() error { return e.Err }
 
 // ErrInterrupted means that the context ended before the command did.
 var ErrInterrupted = errors.New("interrupted")
 
-// errHelpPrinted ends the parsing after --help.
-var errHelpPrinted = errors.New("help printed")
+// ErrHelpPrinted ends the parsing after a flag that only prints.
+var ErrHelpPrinted = errors.New("help printed")
 
 // app is the state that commands share.
 type app struct {
@@ -84,14 +88,14 @@ func Run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		return fmt.Errorf("define the commands: %w", err)
 	}
 	command, err := parser.Parse(args)
-	if errors.Is(err, errHelpPrinted) {
+	if errors.Is(err, ErrHelpPrinted) {
 		return nil
 	}
 	if err != nil {
-		return &UsageError{fmt.Errorf("%w; see runicorn-grpc %s --help", err, args[0])}
+		return &UsageError{Err: fmt.Errorf("%w; see runicorn-grpc %s --help", err, args[0])}
 	}
 	if a.client, err = a.connect(getenv); err != nil {
-		return &UsageError{err}
+		return &UsageError{Err: err}
 	}
 	defer a.client.Close() //nolint:errcheck // no call is open
 	err = command.Run()
@@ -106,14 +110,7 @@ func Run(ctx context.Context, args []string, getenv func(string) string, stdout,
 
 func (a *app) connect(getenv func(string) string) (*client.Client, error) {
 	options := []client.Option{client.WithOnRetry(a.printRetry), client.WithRetries(maxRetries)}
-	address, token := a.Address, a.Token
-	if address == "" {
-		address = getenv("RUNICORN_GRPC_ADDRESS")
-	}
-	if token == "" {
-		token = getenv("RUNICORN_GRPC_TOKEN")
-	}
-	options = append(options, client.WithToken(token))
+	options = append(options, client.WithToken(cmp.Or(a.Token, getenv("RUNICORN_GRPC_TOKEN"))))
 	if a.Plaintext {
 		options = append(options, client.WithPlaintext())
 	}
@@ -127,7 +124,7 @@ func (a *app) connect(getenv func(string) string) (*client.Client, error) {
 	case a.TLS:
 		options = append(options, client.WithTLS(nil))
 	}
-	return client.New(address, options...)
+	return client.New(cmp.Or(a.Address, getenv("RUNICORN_GRPC_ADDRESS")), options...)
 }
 
 // maxRetries is the number of retries of a call before its error is returned.
@@ -173,15 +170,16 @@ func (a *app) printJSON(m proto.Message) error {
 	return err
 }
 
-// helpFlag prints the manual.
-type helpFlag bool
+// HelpFlag is a flag that prints the manual.
+type HelpFlag bool
 
-// BeforeReset prints the manual before kong checks any value.
-func (helpFlag) BeforeReset(ctx *kong.Context) error {
+// BeforeReset runs before kong checks any value: an invalid file or variable must not
+// prevent the manual.
+func (HelpFlag) BeforeReset(ctx *kong.Context) error {
 	if err := ctx.PrintUsage(false); err != nil {
 		return err
 	}
-	return errHelpPrinted
+	return ErrHelpPrinted
 }
 
 // isTerminal reports whether w is a terminal.

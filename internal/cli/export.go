@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -41,13 +42,9 @@ func (exportCommand) Help() string {
 
 // Run saves experiments as one file.
 func (c *exportCommand) Run(a *app) error {
-	ending := c.Format
-	if ending == "" {
-		ending = strings.TrimPrefix(filepath.Ext(c.Output), ".")
-	}
-	format, ok := formats[ending]
+	format, ok := formats[cmp.Or(c.Format, strings.TrimPrefix(filepath.Ext(c.Output), "."))]
 	if !ok {
-		return &UsageError{fmt.Errorf("-o %s: the extension is not a format; set one with --format", c.Output)}
+		return &UsageError{Err: fmt.Errorf("-o %s: the extension is not a format; set one with --format", c.Output)}
 	}
 	request := &runicornapiv1.ExportExperimentRequest{Format: format, MetricNames: c.Metric}
 	if c.Long {

@@ -107,7 +107,7 @@ func (c *compat) problemOf(ctx context.Context, err error) *problem {
 
 // problemOfStatus applies the table.
 func problemOfStatus(st *status.Status) *problem {
-	p := &problem{Detail: st.Message(), Reason: reasonOf(st)}
+	p := &problem{Detail: st.Message(), Reason: apierr.ReasonOf(st)}
 	var known bool
 	if p.status, known = statuses[st.Code()]; !known {
 		p.status = statusServerError
@@ -132,21 +132,11 @@ func marshalDetail(d *anypb.Any) (json.RawMessage, error) {
 	return protojson.MarshalOptions{UseProtoNames: true}.Marshal(d)
 }
 
-// reasonOf returns the reason of a status; empty if it has none.
-func reasonOf(st *status.Status) string {
-	for _, d := range st.Details() {
-		if info, ok := d.(*errdetails.ErrorInfo); ok {
-			return info.GetReason()
-		}
-	}
-	return ""
-}
-
 // hasReason reports whether a call failed for a reason.
 func hasReason(err error, reason string) bool {
 	if err == nil {
 		return false
 	}
 	st, ok := status.FromError(err)
-	return ok && reasonOf(st) == reason
+	return ok && apierr.ReasonOf(st) == reason
 }

@@ -3,6 +3,7 @@ package demoviewer
 import (
 	"bytes"
 	"io"
+	"regexp"
 	"time"
 )
 
@@ -34,38 +35,19 @@ func EventBytes(r *Record, now time.Time) []byte {
 	return raw[:n]
 }
 
+// stringOrNonFinite matches a string, which hides the tokens within it, or a token that
+// Python writes and JSON does not allow. The last string may be incomplete.
+var stringOrNonFinite = regexp.MustCompile(`(?s)"(?:[^"\\]|\\.)*"?|NaN|-?Infinity`)
+
 // NullNonFinite replaces the bare tokens NaN, Infinity and -Infinity by null.
 func NullNonFinite(line []byte) []byte {
 	if !bytes.ContainsAny(line, "NI") {
 		return line
 	}
-	out := make([]byte, 0, len(line))
-	inString := false
-	for i := 0; i < len(line); i++ {
-		switch b := line[i]; {
-		case inString && b == '\\' && i+1 < len(line):
-			out = append(out, b)
-			i++
-		case b == '"':
-			inString = !inString
-		case !inString:
-			if token := nonFiniteToken(line[i:]); token > 0 {
-				out = append(out, "null"...)
-				i += token - 1
-				continue
-			}
+	return stringOrNonFinite.ReplaceAllFunc(line, func(match []byte) []byte {
+		if match[0] == '"' {
+			return match
 		}
-		out = append(out, line[i])
-	}
-	return out
-}
-
-// nonFiniteToken returns the length of a non-finite token at the start of b, or 0.
-func nonFiniteToken(b []byte) int {
-	for _, token := range []string{"NaN", "Infinity", "-Infinity"} {
-		if bytes.HasPrefix(b, []byte(token)) {
-			return len(token)
-		}
-	}
-	return 0
+		return []byte("null")
+	})
 }

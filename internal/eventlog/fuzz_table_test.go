@@ -79,7 +79,7 @@ func fuzzRow(b []byte, step *int64, n int) (row *Row, rest []byte) {
 			cell.Kind, cell.Text = KindText, fmt.Sprint("t", n%4)
 		case 6:
 			cell.Kind, cell.Exact = KindNumber, strconv.Itoa(1<<53+1+2*n%8)
-			cell.Number = rounded(cell.Exact)
+			cell.Number = parseFloat(cell.Exact)
 		}
 		row.Cells = append(row.Cells, cell)
 	}

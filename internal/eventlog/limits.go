@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 )
 
 // Size limits. The program that writes a run determines its sizes: oversized parts are left
@@ -129,14 +128,10 @@ func (x *Excess) Limit(row *Row) {
 	}
 }
 
-// cutText truncates the text to size bytes, including the mark.
+// cutText truncates the valid UTF-8 text to size bytes, including the mark.
 func cutText(text string, size int) string {
 	if len(text) <= size {
 		return text
 	}
-	end := size - len(cutMark)
-	for end > 0 && !utf8.RuneStart(text[end]) {
-		end--
-	}
-	return strings.Clone(text[:end]) + cutMark // Clone, so that the whole text can be freed
+	return strings.ToValidUTF8(text[:size-len(cutMark)], "") + cutMark // a copy, so that the whole text can be freed
 }

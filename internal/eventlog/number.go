@@ -55,7 +55,7 @@ func (v *value) setInt(text []byte, mantissa uint64, digits int, negative bool) 
 	const limit = 1 << 63
 	v.kind, v.raw = jsonInt, text
 	if digits > maxDigits {
-		v.num, v.fitsInt64 = parseFloat(text), false
+		v.num, v.fitsInt64 = parseFloat(string(text)), false
 		return
 	}
 	v.num, v.integer, v.fitsInt64 = float64(mantissa), int64(mantissa), mantissa < limit
@@ -119,13 +119,13 @@ func toFloat(text []byte, mantissa uint64, exponent int) float64 {
 	short := len(text) <= maxDigits+1 || significant(text) <= maxDigits
 	switch {
 	case !short:
-		return parseFloat(text)
+		return parseFloat(string(text))
 	case exponent == 0 || mantissa == 0:
 		return float64(mantissa)
 	case exponent < 0 && -exponent < len(powersOf5):
 		return divide(mantissa, -exponent)
 	default:
-		return parseFloat(text)
+		return parseFloat(string(text))
 	}
 }
 
@@ -168,8 +168,8 @@ func divide(m uint64, k int) float64 {
 }
 
 // parseFloat parses a well-formed number. Out of range is an infinity, as in Python.
-func parseFloat(text []byte) float64 {
-	f, err := strconv.ParseFloat(string(text), 64)
+func parseFloat(text string) float64 {
+	f, err := strconv.ParseFloat(text, 64)
 	if err != nil && !math.IsInf(f, 0) {
 		return math.NaN() // unreachable: the text was scanned as a JSON number
 	}

@@ -4,7 +4,6 @@ import (
 	"iter"
 	"math"
 	"slices"
-	"strconv"
 )
 
 // Series returns the selected points, each series by ascending step, sorted by name and
@@ -222,7 +221,7 @@ func (t *Table) appendValue(s *Series, kind Kind, value float64) {
 	case kindExact:
 		text := t.texts.text(value)
 		s.Exact = append(s.Exact, Exact{Index: s.Len() - 1, Text: text})
-		s.Values = append(s.Values, rounded(text))
+		s.Values = append(s.Values, parseFloat(text))
 	default:
 		s.Values = append(s.Values, value)
 	}
@@ -234,13 +233,4 @@ func publicKind(kind Kind) Kind {
 		return KindNumber
 	}
 	return kind
-}
-
-// rounded returns the double nearest to an integer's text.
-func rounded(text string) float64 {
-	f, err := strconv.ParseFloat(text, 64)
-	if err != nil && !math.IsInf(f, 0) {
-		return math.NaN() // unreachable: the text is that of an integer
-	}
-	return f
 }

@@ -57,7 +57,7 @@ func (t *Table) columnStats(c *column, selection Selection) []Stat {
 			kind := c.kind(row)
 			value := c.values[row]
 			if kind == kindExact {
-				value = rounded(t.texts.text(value))
+				value = parseFloat(t.texts.text(value))
 			}
 			byKind[publicKind(kind)].add(row, value)
 		}
@@ -129,7 +129,7 @@ func (t *Table) cell(c *column, row int) Cell {
 		cell.Text = t.texts.text(value)
 	case kindExact:
 		cell.Exact = t.texts.text(value)
-		cell.Number = rounded(cell.Exact)
+		cell.Number = parseFloat(cell.Exact)
 	default:
 		cell.Number = value
 	}

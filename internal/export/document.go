@@ -1,7 +1,6 @@
 package export
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"strconv"
@@ -28,7 +27,7 @@ import (
 // that a reader with large integers (Python) gets them exactly. A time is unix
 // seconds, 0 if unknown.
 type Document struct {
-	*bufio.Writer
+	textFile
 	needsComma bool // a run was written before
 	compute    Compute
 }
@@ -42,7 +41,7 @@ type Counts struct {
 
 // NewDocument starts a document.
 func NewDocument(out io.Writer, compute Compute) (*Document, error) {
-	d := &Document{Writer: bufio.NewWriterSize(out, bufferSize), compute: compute}
+	d := &Document{textFile: newTextFile(out), compute: compute}
 	_, err := d.WriteString(`{"format":"runicorn-grpc/export","version":1,"experiments":[`)
 	return d, err
 }
@@ -73,13 +72,6 @@ func (d *Document) WriteRun(run *Run, series func(*Document) error, images []Ima
 	}
 	_, err := d.WriteString("}")
 	return err
-}
-
-// write adds text. The bufio.Writer keeps its first error until it is checked.
-func (d *Document) write(parts ...string) {
-	for _, part := range parts {
-		_, _ = d.WriteString(part)
-	}
 }
 
 func orNull(object []byte) string {
@@ -169,5 +161,5 @@ func (d *Document) writeArray(n int, element func(b []byte, i int) []byte) error
 // Close completes the document.
 func (d *Document) Close() error {
 	d.write("]}\n")
-	return d.Flush()
+	return d.textFile.Close()
 }

@@ -128,16 +128,9 @@ func sanitize(text string) string {
 	return strings.Trim(b.String(), ".-")
 }
 
-// truncate shortens a text to at most n bytes, at the end of a rune.
+// truncate shortens a valid UTF-8 text to at most n bytes, at the end of a rune.
 func truncate(text string, n int) string {
-	n = max(0, n)
-	if len(text) <= n {
-		return text
-	}
-	for n > 0 && !utf8.RuneStart(text[n]) {
-		n--
-	}
-	return text[:n]
+	return strings.ToValidUTF8(text[:max(0, min(n, len(text)))], "")
 }
 
 // kindNames are the names of kinds in files.

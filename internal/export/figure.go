@@ -152,38 +152,40 @@ func (f *figure) isBoolean() bool {
 // add draws the segments of values that can be drawn. A segment of one point is a dot. It
 // returns the line for the legend.
 func (c *curve) add(p *plot.Plot) (plot.Thumbnailer, error) {
+	points := make(plotter.XYs, len(c.values))
+	for i := range points {
+		points[i].X, points[i].Y = float64(c.steps[i]), c.values[i]
+	}
 	var thumb plot.Thumbnailer
-	for from := 0; from < len(c.values); {
-		to := from
-		for to < len(c.values) && isPlottable(c.values[to]) {
-			to++
-		}
-		if to == from {
-			from++
-			continue
-		}
-		drawn, err := c.segment(from, to)
+	for _, segment := range segments(points) {
+		drawn, err := c.draw(segment, c.trend != nil)
 		if err != nil {
 			return nil, err
 		}
 		p.Add(drawn)
-		thumb, from = drawn, to
+		thumb = drawn
 	}
 	return thumb, nil
+}
+
+// segments returns the uninterrupted parts of points that can be drawn.
+func segments(points plotter.XYs) (out []plotter.XYs) {
+	from := 0
+	for i := range len(points) + 1 {
+		if i < len(points) && isPlottable(points[i].Y) {
+			continue
+		}
+		if i > from {
+			out = append(out, points[from:i])
+		}
+		from = i + 1
+	}
+	return out
 }
 
 type drawing interface {
 	plot.Plotter
 	plot.Thumbnailer
-}
-
-// segment returns the drawing of the points from one index to before another.
-func (c *curve) segment(from, to int) (drawing, error) {
-	points := make(plotter.XYs, to-from)
-	for i := range points {
-		points[i].X, points[i].Y = float64(c.steps[from+i]), c.values[from+i]
-	}
-	return c.draw(points, c.trend != nil)
 }
 
 // draw returns a line, or a dot for one point.

@@ -1,7 +1,6 @@
 package export
 
 import (
-	"bufio"
 	"io"
 	"strconv"
 
@@ -19,12 +18,12 @@ import (
 // has for the metric at that step, as in a Viewer. A run of a merged table has one line
 // per step. In a file of several runs every line has "viewer" and "run_id".
 type jsonLines struct {
-	*bufio.Writer
+	textFile
 	multiRun bool
 }
 
 func newJSONLines(out io.Writer, multiRun bool) *jsonLines {
-	return &jsonLines{Writer: bufio.NewWriterSize(out, bufferSize), multiRun: multiRun}
+	return &jsonLines{textFile: newTextFile(out), multiRun: multiRun}
 }
 
 // appendHeader starts a line of any type.
@@ -101,6 +100,3 @@ func (x *jsonLines) media(run *Run, m *eventlog.Media) error {
 	_, err := x.Write(append(line, "}\n"...))
 	return err
 }
-
-// Close completes the file.
-func (x *jsonLines) Close() error { return x.Flush() }

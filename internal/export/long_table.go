@@ -1,7 +1,6 @@
 package export
 
 import (
-	"bufio"
 	"io"
 	"strconv"
 
@@ -25,13 +24,13 @@ const (
 
 // longCSV is step,metric,value,time. A time is unix seconds, empty if unknown.
 type longCSV struct {
-	*bufio.Writer
+	textFile
 	multiRun bool
 	names    nameCache[string] // metrics as fields
 }
 
 func newLongCSV(out io.Writer, multiRun bool) (*longCSV, error) {
-	x := &longCSV{Writer: bufio.NewWriterSize(out, bufferSize), multiRun: multiRun, names: nameCache[string]{}}
+	x := &longCSV{textFile: newTextFile(out), multiRun: multiRun, names: nameCache[string]{}}
 	header := titleStep + "," + titleMetric + "," + titleValue + "," + titleTime + "\n"
 	if multiRun {
 		header = titleViewer + "," + titleRun + "," + header
@@ -68,9 +67,6 @@ func (x *longCSV) row(run *Run, row *eventlog.Row) error {
 func csvName(name string) string { return string(appendField(nil, name)) }
 
 func (x *longCSV) media(*Run, *eventlog.Media) error { return nil }
-
-// Close completes the file.
-func (x *longCSV) Close() error { return x.Flush() }
 
 // longRecords is the long layout as batches. Its columns are the same for all runs,
 // because the first batch is written before the last row is known.

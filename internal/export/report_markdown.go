@@ -1,7 +1,6 @@
 package export
 
 import (
-	"bufio"
 	"encoding/base64"
 	"io"
 	"strconv"
@@ -11,7 +10,7 @@ import (
 // WriteMarkdown writes the report as Markdown. Its plots are data URLs, which editors and
 // converters show; some web pages that render Markdown leave them out.
 func (r *Report) WriteMarkdown(out io.Writer, limitations []string) error {
-	w := &markdown{bufio.NewWriterSize(out, bufferSize)}
+	w := &markdown{newTextFile(out)}
 	w.write("# ", markdownText(r.title()), "\n")
 	for _, run := range r.runs {
 		w.write("\n## ", markdownText(run.ID), "\n")
@@ -43,18 +42,11 @@ func (r *Report) WriteMarkdown(out io.Writer, limitations []string) error {
 			}
 		}
 	}
-	return w.Flush()
+	return w.Close()
 }
 
 // markdown is a Markdown file.
-type markdown struct{ *bufio.Writer }
-
-// write adds text; Flush returns the first error.
-func (w *markdown) write(parts ...string) {
-	for _, part := range parts {
-		_, _ = w.WriteString(part)
-	}
-}
+type markdown struct{ textFile }
 
 func (w *markdown) fields(title string, fields []Field) {
 	if len(fields) == 0 {

@@ -76,22 +76,6 @@ const (
 	trendWidth = 1.6
 )
 
-// segments returns the uninterrupted parts of a trend.
-func segments(trend plotter.XYs) []plotter.XYs {
-	var out []plotter.XYs
-	from := 0
-	for i := range len(trend) + 1 {
-		if i < len(trend) && !math.IsNaN(trend[i].Y) {
-			continue
-		}
-		if i > from {
-			out = append(out, trend[from:i])
-		}
-		from = i + 1
-	}
-	return out
-}
-
 // trendLines returns the lines of the trend.
 func (c *curve) trendLines() ([]drawing, error) {
 	var out []drawing

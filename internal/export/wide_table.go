@@ -1,7 +1,6 @@
 package export
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"strconv"
@@ -58,16 +57,14 @@ func (x *WideFile) Close() error { return x.compute.do(x.writer.Close) }
 // wideCSV is a wide table in CSV. One column holds all kinds of a metric, since a cell of
 // the merged view has only one.
 type wideCSV struct {
-	*bufio.Writer
+	textFile
 	multiRun    bool
 	columnIndex map[string]int // of the metrics' columns
 	compute     Compute
 }
 
 func newWideCSV(out io.Writer, schema *Schema, compute Compute) (*wideCSV, error) {
-	x := &wideCSV{
-		Writer: bufio.NewWriterSize(out, bufferSize), multiRun: schema.multiRun, columnIndex: map[string]int{}, compute: compute,
-	}
+	x := &wideCSV{textFile: newTextFile(out), multiRun: schema.multiRun, columnIndex: map[string]int{}, compute: compute}
 	var line []byte
 	for _, title := range schema.identity() {
 		line = append(appendField(line, title), ',')
@@ -118,9 +115,3 @@ func appendCellAt(line []byte, kinds []*cursor, step int64) []byte {
 	}
 	return line
 }
-
-// Close completes the file.
-func (x *wideCSV) Close() error { return x.Flush() }
-
-// bufferSize is the size in bytes of the buffer of a text file.
-const bufferSize = 64 << 10

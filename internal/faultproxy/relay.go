@@ -6,6 +6,7 @@ import (
 	"math"
 	"net"
 	"sync"
+	"sync/atomic"
 )
 
 // Relay forwards TCP connections to a server that may be replaced, and resets them on
@@ -19,6 +20,15 @@ type Relay struct {
 	cuts   []int64 // the next connections are reset after so many bytes from the server
 	open   map[*net.TCPConn]bool
 	work   sync.WaitGroup
+	sent   byteCount
+}
+
+// byteCount counts what is written to it.
+type byteCount struct{ atomic.Int64 }
+
+func (n *byteCount) Write(p []byte) (int, error) {
+	n.Add(int64(len(p)))
+	return len(p), nil
 }
 
 // NewRelay starts a relay on a free loopback port. Aim sets its target.
@@ -42,6 +52,9 @@ func (r *Relay) Close() error {
 
 // Addr returns the address of the relay.
 func (r *Relay) Addr() string { return r.listener.Addr().String() }
+
+// Bytes returns the number of bytes that the servers have sent.
+func (r *Relay) Bytes() int64 { return r.sent.Load() }
 
 // Aim sets the target of new connections.
 func (r *Relay) Aim(target string) {
@@ -68,12 +81,13 @@ func (r *Relay) accept() {
 	}
 }
 
-// join copies in both directions until one side ends.
+// join copies in both directions until both have ended, and then closes the connections.
 func (r *Relay) join(a, b *net.TCPConn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.open[a], r.open[b] = true, true
-	r.work.Go(func() {
+	var up sync.WaitGroup
+	up.Go(func() {
 		_, _ = io.Copy(b, a)
 		_ = errors.Join(b.CloseWrite(), a.CloseRead())
 	})
@@ -82,10 +96,17 @@ func (r *Relay) join(a, b *net.TCPConn) {
 		limit, r.cuts = r.cuts[0], r.cuts[1:]
 	}
 	r.work.Go(func() {
-		if n, _ := io.CopyN(a, b, limit); n == limit {
+		if n, _ := io.CopyN(a, io.TeeReader(b, &r.sent), limit); n == limit {
 			breakOff(a)
 		}
 		_ = errors.Join(a.CloseWrite(), b.CloseRead())
+		up.Wait()
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		for _, conn := range []*net.TCPConn{a, b} {
+			_ = conn.Close()
+			delete(r.open, conn)
+		}
 	})
 }
 

@@ -1,10 +1,12 @@
 package filter
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Filter is a compiled filter for records of type T. It is safe for concurrent use.
 type Filter[T any] struct {
-	text  string
 	match func(record T) bool // nil selects everything
 	may   func(record T) outcome
 	needs Needs
@@ -20,7 +22,7 @@ func Compile[T any](text string, schema *Schema[T]) (*Filter[T], error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &Filter[T]{text: text}
+	f := &Filter[T]{}
 	if n == nil {
 		return f, nil
 	}
@@ -39,12 +41,6 @@ func (f *Filter[T]) MayMatch(record T) bool { return f.match == nil || f.may(rec
 // Match reports whether the filter selects a record. It allocates nothing if
 // the getters of the schema do not.
 func (f *Filter[T]) Match(record T) bool { return f.match == nil || f.match(record) }
-
-// Text returns the text that was compiled, unchanged.
-func (f *Filter[T]) Text() string { return f.text }
-
-// IsEmpty reports whether the filter has no term and selects every record.
-func (f *Filter[T]) IsEmpty() bool { return f.match == nil }
 
 // Needs returns what the filter reads of a record. It is read-only.
 func (f *Filter[T]) Needs() Needs { return f.needs }
@@ -81,10 +77,14 @@ func (c *compiler[T]) compileOperands(n *node, may *func(T) outcome) (func(T) bo
 		return func(r T) bool { return !inner(r) }, nil
 	case nodeOr:
 		*may = func(r T) outcome { return mayAny(mays, r) }
-		return func(r T) bool { return anyOf(operands, r) }, nil
+		return func(r T) bool {
+			return slices.ContainsFunc(operands, func(test func(T) bool) bool { return test(r) })
+		}, nil
 	}
 	*may = func(r T) outcome { return mayAll(mays, r) }
-	return func(r T) bool { return allOf(operands, r) }, nil
+	return func(r T) bool {
+		return !slices.ContainsFunc(operands, func(test func(T) bool) bool { return !test(r) })
+	}, nil
 }
 
 // mayAll returns the possible outcomes of tests that must all be true.
@@ -105,24 +105,6 @@ func mayAny[T any](mays []func(T) outcome, record T) outcome {
 		any.yes, any.no = any.yes || o.yes, any.no && o.no
 	}
 	return any
-}
-
-func allOf[T any](tests []func(T) bool, record T) bool {
-	for _, test := range tests {
-		if !test(record) {
-			return false
-		}
-	}
-	return true
-}
-
-func anyOf[T any](tests []func(T) bool, record T) bool {
-	for _, test := range tests {
-		if test(record) {
-			return true
-		}
-	}
-	return false
 }
 
 // search compiles a word without a field.

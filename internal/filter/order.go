@@ -7,7 +7,6 @@ const MaxOrderKeys = 4
 
 // Order is a compiled order of records of type T.
 type Order[T any] struct {
-	text string
 	// Keys are the keys, the most significant first; empty for an empty text.
 	Keys  []OrderKey[T]
 	needs Needs
@@ -30,7 +29,7 @@ func ParseOrder[T any](text string, schema *Schema[T]) (*Order[T], error) {
 	if err := c.check("an order"); err != nil {
 		return nil, err
 	}
-	l, o := &lexer{source: c.source}, &Order[T]{text: text}
+	l, o := &lexer{source: c.source}, &Order[T]{}
 	t, err := l.term()
 	for err == nil && t.kind != tokenEnd {
 		if len(o.Keys) == MaxOrderKeys {
@@ -114,9 +113,6 @@ func (o *Order[T]) Compare(a, b T) int {
 	}
 	return 0
 }
-
-// Text returns the text that was compiled, unchanged.
-func (o *Order[T]) Text() string { return o.text }
 
 // Needs returns what the order reads of a record. It is read-only.
 func (o *Order[T]) Needs() Needs { return o.needs }

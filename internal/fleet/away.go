@@ -58,15 +58,13 @@ func AskWithin[T any](ctx context.Context, v *Viewer, timeout time.Duration, ask
 		value, err := ask(own, v)
 		done <- answer{value, err}
 	})
-	timer := time.NewTimer(timeout)
-	defer timer.Stop()
 	select {
 	case a := <-done:
 		return a.value, a.err
 	case <-ctx.Done():
 		cancel()
 		return none, ctx.Err()
-	case <-timer.C:
+	case <-time.After(timeout):
 	}
 	return none, v.leave(timeout, func() error { return (<-done).err })
 }
@@ -88,12 +86,10 @@ func (v *Viewer) leave(after time.Duration, pending func() error) error {
 			return
 		}
 		for delay := minProbeDelay; ; delay = min(2*delay, maxProbeDelay) {
-			timer := time.NewTimer(delay)
 			select {
 			case <-v.ended():
-				timer.Stop()
 				return
-			case <-timer.C:
+			case <-time.After(delay):
 			}
 			if _, err := v.Client.Health(v.fleet.ctx); err == nil {
 				return

@@ -44,7 +44,7 @@ func (f *Fleet) StopStarted(ctx context.Context) error {
 	for i, s := range sessions {
 		stopping.Go(func() {
 			err := s.parent.Client.StopViewer(ctx, s.id)
-			if e, ok := errors.AsType[*restclient.Error](err); ok && e.Kind == restclient.KindNotFound {
+			if restclient.IsKind(err, restclient.KindNotFound) {
 				err = nil // it has ended by itself
 			}
 			if err != nil {

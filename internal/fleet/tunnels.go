@@ -193,12 +193,10 @@ func (t *tunnels) explain(err error) error {
 
 // wait waits for an answer.
 func (q *query) wait(ctx context.Context, timeout time.Duration) error {
-	timer := time.NewTimer(time.Until(q.since.Add(timeout)))
-	defer timer.Stop()
 	select {
 	case <-q.done:
 		return nil
-	case <-timer.C:
+	case <-time.After(time.Until(q.since.Add(timeout))):
 		return errNoAnswer
 	case <-ctx.Done():
 		return ctx.Err()
@@ -219,17 +217,15 @@ func (t *tunnels) start() {
 
 // runQuery sends the query and stores the answer.
 func (t *tunnels) runQuery(delay time.Duration) {
-	timer := time.NewTimer(delay)
-	defer timer.Stop()
 	select {
-	case <-timer.C:
+	case <-time.After(delay):
 	case <-t.ctx.Done():
 	}
 	t.mu.Lock()
 	started, version := time.Now(), t.version
 	t.mu.Unlock()
 	sessions, err := t.parent.Client.Sessions(t.ctx)
-	if e, ok := errors.AsType[*restclient.Error](err); ok && e.Kind == restclient.KindUnsupported {
+	if restclient.IsKind(err, restclient.KindUnsupported) {
 		sessions, err = nil, nil
 	}
 	t.mu.Lock()
@@ -239,13 +235,7 @@ func (t *tunnels) runQuery(delay time.Duration) {
 		return // waiters query again
 	}
 	t.queriedAt, t.err = started, err
-	if err == nil || isUnreachable(err) {
+	if err == nil || restclient.IsKind(err, restclient.KindUnreachable) { // with a Viewer, its tunnels are gone
 		t.store(sessions)
 	}
-}
-
-// isUnreachable reports whether a Viewer is gone, and its tunnels with it.
-func isUnreachable(err error) bool {
-	e, ok := errors.AsType[*restclient.Error](err)
-	return ok && e.Kind == restclient.KindUnreachable
 }

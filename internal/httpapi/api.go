@@ -13,7 +13,6 @@ import (
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"github.com/klauspost/compress/gzhttp"
 	"github.com/klauspost/compress/gzip"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -34,16 +33,10 @@ func newCompressor() (func(http.Handler) http.HandlerFunc, error) {
 
 // api wraps grpc-gateway's mux: it checks each request and writes each error.
 type api struct {
+	Config
 	routes   routeTable
-	limits   Limits
-	log      *slog.Logger
 	mux      *runtime.ServeMux
-	conn     grpc.ClientConnInterface
 	compress func(http.Handler) http.HandlerFunc
-	admit    func(ctx context.Context) error
-	refused  func(r *http.Request, err error)
-	draining <-chan struct{}
-	compute  func(work func() error) error
 }
 
 // newAPI returns the handler of /v1/.
@@ -52,9 +45,9 @@ func newAPI(ctx context.Context, cfg Config, compress func(http.Handler) http.Ha
 	if err != nil {
 		return nil, fmt.Errorf("read the routes of the contract: %w", err)
 	}
-	a := &api{routes: routes, limits: cfg.Limits, log: cfg.Log, conn: cfg.Conn, compress: compress, admit: cfg.Admit, refused: cfg.Refused, draining: cfg.Draining, compute: cfg.Compute}
+	a := &api{Config: cfg, routes: routes, compress: compress}
 	a.mux = a.newMux()
-	mux, conn := a.mux, a.conn
+	mux, conn := a.mux, a.Conn
 	err = errors.Join(
 		gateway.RegisterExperimentServiceHandlerClient(ctx, mux, runicornapiv1.NewExperimentServiceClient(conn)),
 		gateway.RegisterMetricServiceHandlerClient(ctx, mux, runicornapiv1.NewMetricServiceClient(conn)),
@@ -85,7 +78,7 @@ func withHead(next http.Handler) http.Handler {
 func isHead(r *http.Request) bool { return r.Context().Value(headKey{}) != nil }
 
 func (a *api) newMux() *runtime.ServeMux {
-	lines := newNDJSONMarshaler(a.compute)
+	lines := newNDJSONMarshaler(a.Compute)
 	return runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, lines),
 		runtime.WithMarshalerOption(mediaEvents, &sseMarshaler{ndjsonMarshaler: *lines}),
@@ -129,13 +122,13 @@ func (a *api) withRoute(next runtime.HandlerFunc) runtime.HandlerFunc {
 			return
 		}
 		if r.ContentLength != 0 {
-			if err := a.admit(r.Context()); err != nil {
-				a.refused(r, err)
+			if err := a.Admit(r.Context()); err != nil {
+				a.Refused(r, err)
 				writeError(w, a.toAPIError(r.Context(), err))
 				return
 			}
 		}
-		req, err := rt.prepare(w, r, params, a.limits.MaxBody)
+		req, err := rt.prepare(w, r, params, a.Limits.MaxBody)
 		if err != nil {
 			writeError(w, a.toAPIError(r.Context(), err))
 			return
@@ -158,7 +151,7 @@ func (a *api) withRoute(next runtime.HandlerFunc) runtime.HandlerFunc {
 // unary makes a call with a deadline.
 func (a *api) unary(next runtime.HandlerFunc, w http.ResponseWriter, req *http.Request, params map[string]string) {
 	if req.Header.Get("Grpc-Timeout") == "" {
-		ctx, cancel := context.WithTimeout(req.Context(), a.limits.UnaryTimeout)
+		ctx, cancel := context.WithTimeout(req.Context(), a.Limits.UnaryTimeout)
 		defer cancel()
 		req = req.WithContext(ctx)
 	}
@@ -199,7 +192,7 @@ func (a *api) handleStreamError(ctx context.Context, err error) *status.Status {
 		s.writeError(f)
 	default:
 		if err := s.flushBuffered(); err != nil {
-			a.log.DebugContext(ctx, "client disconnected", slog.Any("error", err))
+			a.Log.DebugContext(ctx, "client disconnected", slog.Any("error", err))
 		}
 	}
 	return f.st
@@ -225,14 +218,14 @@ func (a *api) toAPIError(ctx context.Context, err error) *apiError {
 	internal, httpStatus := apierr.Internal(err), http.StatusInternalServerError
 	if away { // the in-memory connection broke, or the server is shutting down
 		select {
-		case <-a.draining:
+		case <-a.Draining:
 			return newAPIError(http.StatusServiceUnavailable, codes.Unavailable, runicornapiv1.ErrorReason_ERROR_REASON_SERVER_DRAINING, "this server is shutting down", nil)
 		default:
 			internal.Code, httpStatus = codes.Unavailable, http.StatusServiceUnavailable
 			internal.Details = append(internal.Details, apierr.RetryInfo(0))
 		}
 	}
-	a.log.ErrorContext(ctx, "internal error", slog.String("incident", internal.Incident()), slog.Any("error", err))
+	a.Log.ErrorContext(ctx, "internal error", slog.String("incident", internal.Incident()), slog.Any("error", err))
 	return fromAPIErr(httpStatus, internal)
 }
 

@@ -157,7 +157,7 @@ func TestConn_RefusesHeadersThatCannotBeMetadata(t *testing.T) {
 func TestAPI_ABrokenConnectionIsNotReportedAsDrain(t *testing.T) {
 	t.Parallel()
 	draining := make(chan struct{})
-	a := &api{log: discard(), draining: draining}
+	a := &api{Config: Config{Log: discard(), Draining: draining}}
 	broken := status.Error(codes.Unavailable, "transport is closing")
 	f := a.toAPIError(t.Context(), broken)
 	if info := errorInfo(f.st.Proto()); f.httpStatus != 503 || info.GetReason() != "INTERNAL_ERROR" || retryAfter(f.st.Proto()) == 0 {

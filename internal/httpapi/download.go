@@ -57,7 +57,7 @@ func (a *api) download(w http.ResponseWriter, r, req *http.Request, rt *route, p
 		return
 	}
 	if err := f.writeBody(w); err != nil {
-		a.log.DebugContext(ctx, "download aborted", slog.String("rpc", rt.rpc), slog.Any("error", err))
+		a.Log.DebugContext(ctx, "download aborted", slog.String("rpc", rt.rpc), slog.Any("error", err))
 		panic(http.ErrAbortHandler)
 	}
 }
@@ -154,7 +154,7 @@ func (a *api) openStream(ctx context.Context, rt *route, message protoreflect.Me
 			cancel()
 		}
 	}()
-	stream, err := a.conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, rt.rpc)
+	stream, err := a.Conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, rt.rpc)
 	if err != nil {
 		return nil, err
 	}

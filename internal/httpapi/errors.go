@@ -17,7 +17,6 @@ import (
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
@@ -99,23 +98,15 @@ func fromError(err error) (f *apiError, ok bool) {
 }
 
 // errorInfo returns the ErrorInfo of a status, or nil.
-func errorInfo(st *spb.Status) *errdetails.ErrorInfo { return detail[*errdetails.ErrorInfo](st) }
-
-// detail returns the first detail of a type, or its zero value.
-func detail[M proto.Message](st *spb.Status) (none M) {
-	for _, d := range st.GetDetails() {
-		if m, err := d.UnmarshalNew(); err == nil {
-			if found, ok := m.(M); ok {
-				return found
-			}
-		}
-	}
-	return none
+func errorInfo(st *spb.Status) *errdetails.ErrorInfo {
+	info, _ := apierr.Detail[*errdetails.ErrorInfo](status.FromProto(st))
+	return info
 }
 
 // retryAfter returns the delay of a RetryInfo; 0 if the status has none.
 func retryAfter(st *spb.Status) time.Duration {
-	return detail[*errdetails.RetryInfo](st).GetRetryDelay().AsDuration()
+	info, _ := apierr.Detail[*errdetails.RetryInfo](status.FromProto(st))
+	return info.GetRetryDelay().AsDuration()
 }
 
 // errorBody is the JSON of every error: of the API, of the guard, and in the last line or

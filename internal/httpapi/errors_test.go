@@ -132,7 +132,7 @@ func TestErrors_OfLibrariesGetAReason(t *testing.T) {
 
 func TestErrors_WithoutAStatusAreInternalErrors(t *testing.T) {
 	t.Parallel()
-	a := &api{log: discard()}
+	a := &api{Config: Config{Log: discard()}}
 	f := a.toAPIError(t.Context(), fmt.Errorf("secret path /home/x"))
 	if f.httpStatus != http.StatusInternalServerError || strings.Contains(f.Error(), "secret") || errorInfo(f.st.Proto()).GetMetadata()["incident"] == "" {
 		t.Errorf("%d %v", f.httpStatus, f.st)

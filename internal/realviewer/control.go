@@ -81,11 +81,9 @@ func retry(ctx context.Context, try func() error) error {
 		if _, ok := errors.AsType[final](err); ok {
 			return err
 		}
-		timer := time.NewTimer(wait)
 		select {
-		case <-timer.C:
+		case <-time.After(wait):
 		case <-ctx.Done():
-			timer.Stop()
 			return fmt.Errorf("%w; last: %w", ctx.Err(), err)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -158,39 +159,21 @@ func decodeLine(line []byte, into *any) error {
 // nonFinitePrefix marks a quoted NaN or infinity. No SDK writes it.
 const nonFinitePrefix = "\uE000non-finite:"
 
-// quoteNonFinite quotes the tokens outside strings that Python writes and JSON does not
-// allow.
-func quoteNonFinite(line []byte) []byte {
-	var out []byte
-	inString := false
-	for i := 0; i < len(line); i++ {
-		rest := line[i:]
-		switch {
-		case inString && line[i] == '\\' && len(rest) > 1:
-			out = append(out, rest[:2]...)
-			i++
-			continue
-		case line[i] == '"':
-			inString = !inString
-		case !inString:
-			if token := nonFiniteToken(rest); token != "" {
-				out = append(out, `"`+nonFinitePrefix+token+`"`...)
-				i += len(token) - 1
-				continue
-			}
-		}
-		out = append(out, line[i])
-	}
-	return out
-}
+// stringOrNonFinite matches a string, which hides the tokens within it, or a token that
+// Python writes and JSON does not allow. The last string may be incomplete.
+var stringOrNonFinite = regexp.MustCompile(`(?s)"(?:[^"\\]|\\.)*"?|NaN|-?Infinity`)
 
-func nonFiniteToken(text []byte) string {
-	for _, token := range []string{"NaN", "Infinity", "-Infinity"} {
-		if bytes.HasPrefix(text, []byte(token)) {
-			return token
-		}
+// quoteNonFinite quotes the tokens outside strings that JSON does not allow.
+func quoteNonFinite(line []byte) []byte {
+	if !bytes.ContainsAny(line, "NI") {
+		return line
 	}
-	return ""
+	return stringOrNonFinite.ReplaceAllFunc(line, func(match []byte) []byte {
+		if match[0] == '"' {
+			return match
+		}
+		return []byte(`"` + nonFinitePrefix + string(match) + `"`)
+	})
 }
 
 // stepOf follows the Viewer: int(global_step), else int(step), where Python's int accepts

@@ -63,11 +63,9 @@ func (p *process) stop(grace time.Duration) error {
 		return nil
 	}
 	termErr := signalGroup(p.pid(), syscall.SIGTERM)
-	timer := time.NewTimer(grace)
-	defer timer.Stop()
 	select {
 	case <-p.done:
-	case <-timer.C:
+	case <-time.After(grace):
 	}
 	return errors.Join(termErr, p.kill())
 }

@@ -179,11 +179,9 @@ func (t *Trainer) read(ctx context.Context) (trainerAnswer, error) {
 // Close ends the process, its runs unfinished, and removes its files.
 func (t *Trainer) Close() error {
 	inErr := t.in.Close()
-	timer := time.NewTimer(trainerGrace)
-	defer timer.Stop()
 	select {
 	case <-t.proc.done:
-	case <-timer.C:
+	case <-time.After(trainerGrace):
 	}
 	return errors.Join(inErr, t.proc.kill(), t.out.Close(), os.RemoveAll(t.dir))
 }

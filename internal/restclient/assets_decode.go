@@ -90,7 +90,7 @@ func (a *RunAssets) add(runID string, kind AssetKind, e *assetEntry) {
 	asset := Asset{
 		Kind: kind, Name: e.Name, Context: e.Context, SourceType: e.SourceType, Description: e.Description,
 		Source:          cmp.Or(e.URI, e.PathOrURI, e.Path),
-		FingerprintKind: e.FingerprintKind, Size: firstKnown(e.TotalSize, e.Size), Files: e.FileCount,
+		FingerprintKind: e.FingerprintKind, Size: cmp.Or(e.TotalSize, e.Size), Files: e.FileCount,
 		StoredTime: e.ArchivedTime,
 	}
 	if e.Saved {
@@ -120,7 +120,7 @@ func (a *Asset) readFingerprint(v Value) {
 		if viewerjson.UnmarshalText(v.Text, &stat) != nil {
 			return
 		}
-		a.Size, a.Files = firstKnown(a.Size, stat.Total, stat.Size), firstKnown(a.Files, stat.Files)
+		a.Size, a.Files = cmp.Or(a.Size, stat.Total, stat.Size), cmp.Or(a.Files, stat.Files)
 	}
 }
 
@@ -155,13 +155,4 @@ func (e configEntry) values() Values {
 		}
 	}
 	return out
-}
-
-func firstKnown(candidates ...Int) Int {
-	for _, n := range candidates {
-		if n.Known {
-			return n
-		}
-	}
-	return Int{}
 }

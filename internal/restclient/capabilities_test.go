@@ -67,7 +67,7 @@ func TestClient_MissingRouteFailsWithoutARequest(t *testing.T) {
 	if e.Capability != CapPurgeBatch || e.Alternative == "" || e.ViewerVersion != "0.5.2" || e.Status != 0 {
 		t.Errorf("got %+v", e)
 	}
-	if _, err := c.EventFile(t.Context(), "x", 0); !isKind(err, KindUnsupported) {
+	if _, err := c.EventFile(t.Context(), "x", 0); !IsKind(err, KindUnsupported) {
 		t.Errorf("event file: %v", err)
 	}
 	if got := v.requests(); len(got) > 0 {

@@ -106,9 +106,9 @@ type Client struct {
 	// undescribed is when the Viewer last failed to serve its description, in Unix
 	// nanoseconds; 0 if it did not.
 	undescribed atomic.Int64
-	dirs        dirCache
+	dirs        boundedMap[runDir]
 	exported    exportCache
-	ended       endedCache
+	ended       boundedMap[*Document[StatusDocument]] // the status of ended runs
 	logs        *logStreams
 	connLog     *connLog
 	maxBody     int64 // maxBody, smaller in tests
@@ -144,6 +144,9 @@ func New(cfg Config) (*Client, error) {
 		breaker:   &breaker{onOpen: connLog.onBreakerOpen},
 		budget:    newRetryBudget(),
 		limiter:   newShareLimiter(cfg.Share, connLog.onShare),
+		dirs:      boundedMap[runDir]{limit: maxDirs},
+		exported:  exportCache{files: boundedMap[*RunFiles]{limit: maxRunFiles}},
+		ended:     boundedMap[*Document[StatusDocument]]{limit: maxEnded},
 		logs:      newLogStreams(),
 		connLog:   connLog,
 		maxBody:   maxBody,

@@ -3,11 +3,13 @@ package restclient
 import (
 	"context"
 	"fmt"
-	"sync"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
+
+// maxEnded is the maximum number of ended runs whose status is cached.
+const maxEnded = 20_000
 
 // maxDocument is the maximum size of a run's small JSON files in bytes.
 const maxDocument = 16 << 20
@@ -60,34 +62,11 @@ func (c *Client) KnowStatus(run *Run, doc *Document[StatusDocument]) {
 func (c *Client) KnowsStatus(run *Run) bool { return c.knownStatus(run) != nil }
 
 func (c *Client) knownStatus(run *Run) *Document[StatusDocument] {
-	doc := c.ended.get(run.ID)
-	if doc == nil || doc.Value.Status.Value != run.Status.Value {
+	doc, ok := c.ended.get(run.ID)
+	if !ok || doc.Value.Status.Value != run.Status.Value {
 		return nil
 	}
 	return doc
-}
-
-// endedCache holds the status of ended runs. It is cleared when full.
-type endedCache struct {
-	mu    sync.Mutex
-	known map[string]*Document[StatusDocument]
-}
-
-const maxEnded = 20_000
-
-func (k *endedCache) get(runID string) *Document[StatusDocument] {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.known[runID]
-}
-
-func (k *endedCache) put(runID string, doc *Document[StatusDocument]) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.known == nil || len(k.known) >= maxEnded {
-		k.known = make(map[string]*Document[StatusDocument])
-	}
-	k.known[runID] = doc
 }
 
 // SummaryFile reads the summary.json of a run, from 0.6 on, including non-finite numbers.
@@ -130,7 +109,7 @@ func fetchDocument[T any](ctx context.Context, c *Client, runID string, file Run
 	x.limit = maxDocument
 	doc := &Document[T]{State: FileWhole}
 	err = x.decode(doc, true)
-	if x.read == 0 && isKind(err, KindMalformed) { // the SDK is about to write it
+	if x.read == 0 && IsKind(err, KindMalformed) { // the SDK is about to write it
 		return &Document[T]{State: FileAbsent}, nil
 	}
 	return doc, err

@@ -1,6 +1,7 @@
 package restclient
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -180,6 +181,12 @@ func (e *Error) Error() string {
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// IsKind reports whether err is an *Error of a kind.
+func IsKind(err error, kind Kind) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.Kind == kind
+}
 
 // newError makes an error of an operation.
 func (c *Client) newError(name Capability, kind Kind, err error) *Error {

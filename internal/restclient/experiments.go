@@ -2,6 +2,7 @@ package restclient
 
 import (
 	"context"
+	"time"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/viewerjson"
 )
@@ -86,7 +87,7 @@ func (c *Client) listRuns(ctx context.Context) (*viewerjson.List[Run], error) {
 func (c *Client) GetRun(ctx context.Context, runID string) (*RunDetail, error) {
 	detail, err := readJSON[RunDetail](ctx, c, call{cap: capGetRun, ids: []string{runID}})
 	if err == nil {
-		c.dirs.put(runID, detail)
+		c.dirs.put(runID, runDir{dir: detail.Dir, events: detail.EventPath, logs: detail.LogPath, at: time.Now()})
 	}
 	return detail, err
 }

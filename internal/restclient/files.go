@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -109,7 +108,7 @@ func (c *Client) ReadFile(ctx context.Context, runID string, file RunFile, offse
 		if part != nil {
 			err = part.Close()
 		}
-		if err == nil || isKind(err, KindForbidden) {
+		if err == nil || IsKind(err, KindForbidden) {
 			return c.readAt(ctx, runID, relocated.path(file), offset, length)
 		}
 	}
@@ -167,15 +166,10 @@ func missingPart(state FileState) *FilePart { return NewFilePart(state, 0, -1, "
 
 // runGonePart makes an answer of the detail's 404.
 func runGonePart(err error) (*FilePart, error) {
-	if isKind(err, KindNotFound) {
+	if IsKind(err, KindNotFound) {
 		return missingPart(RunGone), nil
 	}
 	return nil, err
-}
-
-func isKind(err error, kind Kind) bool {
-	e, ok := errors.AsType[*Error](err)
-	return ok && e.Kind == kind
 }
 
 var errRange = errors.New("the Content-Range does not match the requested range")
@@ -212,6 +206,9 @@ func (x *exchange) filePart(offset, length int64) (*FilePart, error) {
 	x.end = x.promised
 	return part, nil
 }
+
+// maxDirs is the maximum number of runs whose locations are cached.
+const maxDirs = 20_000
 
 // runDir is the location of a run on the Viewer's machine.
 type runDir struct {
@@ -263,46 +260,10 @@ var errNoDir = errors.New("the run has no run_dir")
 // relocated requests the location again after a read failed in a way that a moved folder
 // explains, and reports whether it has changed.
 func (c *Client) relocated(ctx context.Context, runID string, old runDir, err error) (runDir, bool) {
-	if err != nil && !isKind(err, KindForbidden) {
+	if err != nil && !IsKind(err, KindForbidden) {
 		return runDir{}, false
 	}
 	c.dirs.forget(runID)
 	d, err := c.askDir(ctx, runID)
 	return d, err == nil && d.dir != old.dir
-}
-
-// dirCache caches the locations of runs. It is cleared when full.
-type dirCache struct {
-	mu    sync.Mutex
-	known map[string]runDir
-}
-
-const maxDirs = 20000
-
-func (k *dirCache) put(runID string, d *RunDetail) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.known == nil || len(k.known) >= maxDirs {
-		k.known = make(map[string]runDir)
-	}
-	k.known[runID] = runDir{dir: d.Dir, events: d.EventPath, logs: d.LogPath, at: time.Now()}
-}
-
-func (k *dirCache) get(runID string) (runDir, bool) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	d, ok := k.known[runID]
-	return d, ok
-}
-
-func (k *dirCache) forget(runID string) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	delete(k.known, runID)
-}
-
-func (k *dirCache) clear() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.known = nil
 }

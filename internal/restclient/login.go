@@ -57,12 +57,12 @@ func (s Secret) check(field string) error {
 	return nil
 }
 
-// Endpoint is a user on an SSH server.
+// Endpoint is a user on an SSH server, as sent to the Viewer.
 type Endpoint struct {
-	Host string
+	Host string `json:"host"`
 	// Port is from 1 to 65535. 0.7.2 answers "connected" for other numbers.
-	Port     int
-	Username string
+	Port     int    `json:"port"`
+	Username string `json:"username"`
 }
 
 // Login has the credentials for an SSH server. While a connection to the same endpoint is
@@ -139,9 +139,7 @@ func (l Login) check() error {
 
 // loginBody is a login as sent to the Viewer.
 type loginBody struct {
-	Host           string `json:"host"`
-	Port           int    `json:"port"`
-	Username       string `json:"username"`
+	Endpoint
 	Password       string `json:"password,omitempty"`
 	PrivateKey     string `json:"private_key,omitempty"`
 	PrivateKeyPath string `json:"private_key_path,omitempty"`
@@ -152,7 +150,7 @@ type loginBody struct {
 // body returns the login as sent to the Viewer.
 func (l Login) body() loginBody {
 	return loginBody{
-		Host: l.Host, Port: l.Port, Username: l.Username, UseAgent: l.UseAgent,
+		Endpoint: l.Endpoint, UseAgent: l.UseAgent,
 		Password: string(l.Password), PrivateKey: string(l.PrivateKey),
 		PrivateKeyPath: string(l.PrivateKeyPath), Passphrase: string(l.Passphrase),
 	}

@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"context"
 	"net/url"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/viewerjson"
@@ -81,7 +81,7 @@ func (c *Client) PathRuns(ctx context.Context, path string) (*PathRuns, error) {
 				out.runs[answer.Runs[i].ID] = &answer.Runs[i]
 			}
 		}
-		c.exported.put(out)
+		c.exported.last.Store(out)
 		return out, nil
 	})
 }
@@ -89,19 +89,17 @@ func (c *Client) PathRuns(ctx context.Context, path string) (*PathRuns, error) {
 // exportCache holds the last response about a path, and the files of runs that were read in
 // archives.
 type exportCache struct {
-	mu    sync.Mutex
-	last  *PathRuns
-	files map[string]*RunFiles
+	last  atomic.Pointer[PathRuns]
+	files boundedMap[*RunFiles]
 }
 
 // get returns the cached answer for a path, or nil.
 func (k *exportCache) get(path string) *PathRuns {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.last == nil || k.last.path != path || !isCurrent(k.last.at, k.last.cost) {
+	last := k.last.Load()
+	if last == nil || last.path != path || !isCurrent(last.at, last.cost) {
 		return nil
 	}
-	return k.last
+	return last
 }
 
 // isCurrent reports whether a response that was requested at a time, and took cost, is as
@@ -110,16 +108,9 @@ func isCurrent(at time.Time, cost time.Duration) bool {
 	return time.Since(at) <= cost+max(runListTTL, runListTTLCostFactor*cost)
 }
 
-func (k *exportCache) put(p *PathRuns) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.last = p
-}
-
 func (k *exportCache) clear() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.last, k.files = nil, nil
+	k.last.Store(nil)
+	k.files.clear()
 }
 
 // RunFiles holds the small files of a run in an archive; nil means that a file is not in it.
@@ -132,8 +123,7 @@ type RunFiles struct {
 	cost time.Duration
 }
 
-// maxRunFiles is the maximum number of runs whose files are cached. The cache is cleared when
-// full.
+// maxRunFiles is the maximum number of runs whose files are cached.
 const maxRunFiles = 256
 
 // KnowFiles caches the files of a run from an archive that was requested at a time, and whose
@@ -143,21 +133,12 @@ func (c *Client) KnowFiles(runID string, files *RunFiles, at time.Time, cost tim
 	files.Status = cmp.Or(files.Status, &Document[StatusDocument]{State: FileAbsent})
 	files.Summary = cmp.Or(files.Summary, &Document[Values]{State: FileAbsent})
 	files.Meta = cmp.Or(files.Meta, &Document[Values]{State: FileAbsent})
-	k := &c.exported
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.files == nil || len(k.files) >= maxRunFiles {
-		k.files = make(map[string]*RunFiles)
-	}
-	k.files[runID] = files
+	c.exported.files.put(runID, files)
 }
 
 // KnownFiles returns the cached files of a run, or nil if there are none that are current.
 func (c *Client) KnownFiles(runID string) *RunFiles {
-	k := &c.exported
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if files := k.files[runID]; files != nil && isCurrent(files.at, files.cost) {
+	if files, ok := c.exported.files.get(runID); ok && isCurrent(files.at, files.cost) {
 		return files
 	}
 	return nil

@@ -60,12 +60,7 @@ func (c *Client) Disconnect(ctx context.Context, e Endpoint) error {
 	if err := e.check(); err != nil {
 		return err
 	}
-	body := struct {
-		Host     string `json:"host"`
-		Port     int    `json:"port"`
-		Username string `json:"username"`
-	}{e.Host, e.Port, e.Username}
-	q := sshCall{call: call{cap: capDisconnect, body: body}, connection: e.ID()}
+	q := sshCall{call: call{cap: capDisconnect, body: e}, connection: e.ID()}
 	return c.acknowledgeSSH(ctx, q, KindNotFound)
 }
 

@@ -66,7 +66,7 @@ func doSSH[T any](ctx context.Context, c *Client, q sshCall) (*T, error) {
 	withdraw()
 	if a := <-done; a.err == nil {
 		return a.value, nil // it arrived at the same moment
-	} else if isKind(a.err, KindOutcomeUnknown) {
+	} else if IsKind(a.err, KindOutcomeUnknown) {
 		return nil, c.newError(q.cap, KindOutcomeUnknown, ctx.Err())
 	}
 	return nil, c.newError(q.cap, KindCanceled, ctx.Err())

@@ -124,7 +124,7 @@ func TestUpstream_UsesCAAndCredentials(t *testing.T) {
 	}
 	// A WebSocket sends the credentials, too: the Viewer answers that the run does not
 	// exist.
-	if err := c.StreamLog(t.Context(), "x", func(LogLine) error { return nil }, func() {}); isKind(err, KindAuth) {
+	if err := c.StreamLog(t.Context(), "x", func(LogLine) error { return nil }, func() {}); IsKind(err, KindAuth) {
 		t.Error("a WebSocket has no login:", err)
 	}
 	for _, s := range v.requests() {

@@ -28,7 +28,7 @@ type StorageBackend struct {
 //viewer:operation GET /api/health 0.5 0.6 0.7
 func (c *Client) Health(ctx context.Context) (*Health, error) {
 	health, err := readJSON[Health](ctx, c, call{cap: capHealth})
-	if isKind(err, KindUnsupported) || isKind(err, KindMalformed) {
+	if IsKind(err, KindUnsupported) || IsKind(err, KindMalformed) {
 		return nil, c.notViewer(capHealth, "something whose /api/health is none")
 	}
 	return health, err

@@ -34,7 +34,7 @@ func (r Run) ReadLog(ctx context.Context, offset, length int64) (*restclient.Fil
 
 func (r Run) readFile(ctx context.Context, name restclient.RunFile, offset, length int64) (*restclient.FilePart, error) {
 	file, err := r.Client.ReadFile(ctx, r.RunID, name, offset, length)
-	if e, ok := errors.AsType[*restclient.Error](err); ok && e.Kind == restclient.KindUnsupported {
+	if restclient.IsKind(err, restclient.KindUnsupported) {
 		return nil, fmt.Errorf("%w: %w", ErrNotServed, err)
 	}
 	switch {
@@ -90,11 +90,10 @@ func (r Run) HasEnded(ctx context.Context) (bool, error) {
 // finished.
 func (r Run) Status(ctx context.Context) (status Status, seen time.Time, err error) {
 	doc, err := r.Client.StatusFile(ctx, r.RunID)
-	e, _ := errors.AsType[*restclient.Error](err)
 	switch {
-	case e != nil && e.Kind == restclient.KindUnsupported, err == nil && doc.State == restclient.FileAbsent:
+	case restclient.IsKind(err, restclient.KindUnsupported), err == nil && doc.State == restclient.FileAbsent:
 		return r.listedStatus(ctx)
-	case e != nil && e.Kind == restclient.KindMalformed:
+	case restclient.IsKind(err, restclient.KindMalformed):
 		return Status{Text: "running"}, seen, nil // the SDK is writing it, so the run is alive
 	case err != nil:
 		return Status{}, seen, markNotFound(err)
@@ -133,7 +132,7 @@ func IsTerminal(status restclient.Text) bool {
 
 // markNotFound wraps the error of a run that does not exist.
 func markNotFound(err error) error {
-	if e, ok := errors.AsType[*restclient.Error](err); ok && e.Kind == restclient.KindNotFound {
+	if restclient.IsKind(err, restclient.KindNotFound) {
 		return fmt.Errorf("%w: %w", ErrRunNotFound, err)
 	}
 	return err

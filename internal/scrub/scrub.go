@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"strings"
 	"unicode"
-	"unicode/utf8"
 )
 
 // maxText is the maximum length of a scrubbed text in bytes.
@@ -40,11 +39,7 @@ func Text(text string, secrets []string) string {
 	if len(text) <= maxText {
 		return text
 	}
-	cut := maxText
-	for cut > 0 && !utf8.RuneStart(text[cut]) {
-		cut--
-	}
-	return text[:cut] + "…"
+	return strings.ToValidUTF8(text[:maxText], "") + "…"
 }
 
 // Credentials hides the user and the password within URLs.

@@ -55,7 +55,7 @@ func (r *runReader) readSummary(ctx context.Context) error {
 // readConfig reads the configuration.
 func (r *runReader) readConfig(ctx context.Context) error {
 	assets, err := r.run.Viewer.Client.Assets(ctx, r.run.Listed.ID)
-	if isUnsupported(err) {
+	if restclient.IsKind(err, restclient.KindUnsupported) {
 		r.record.config = nil
 		return nil
 	}
@@ -81,10 +81,10 @@ func (r *runReader) setDocument(into *document, values restclient.Values, what s
 // wrapError wraps the error of reading a file. If the run does not exist any more, it returns
 // the NOT_FOUND error of the run.
 func (r *runReader) wrapError(err error, what string) error {
-	switch e, ok := errors.AsType[*restclient.Error](err); {
+	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, errRunGone), ok && e.Kind == restclient.KindNotFound:
+	case errors.Is(err, errRunGone), restclient.IsKind(err, restclient.KindNotFound):
 		return r.src.NotFoundError()
 	}
 	return fmt.Errorf("read the %s: %w", what, err)
@@ -97,7 +97,7 @@ var errRunGone = errors.New("the run no longer exists")
 // does not serve it.
 func fileOf[T any](doc *restclient.Document[T], err error) (*T, error) {
 	switch {
-	case isUnsupported(err):
+	case restclient.IsKind(err, restclient.KindUnsupported):
 		return nil, nil //nolint:nilnil // the Viewer does not serve the file
 	case err != nil:
 		return nil, err
@@ -107,9 +107,4 @@ func fileOf[T any](doc *restclient.Document[T], err error) (*T, error) {
 		return nil, nil //nolint:nilnil // the run has no such file
 	}
 	return &doc.Value, nil
-}
-
-func isUnsupported(err error) bool {
-	e, ok := errors.AsType[*restclient.Error](err)
-	return ok && e.Kind == restclient.KindUnsupported
 }

@@ -319,7 +319,7 @@ func TestIndex_IsInMemoryIfItsFileIsUnavailable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer other.Close() //nolint:errcheck // only its lock matters
+	defer other.Close() // only its lock matters
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/peer"
@@ -14,6 +13,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 )
 
 // AuditRecord records who called which method with what outcome. It never contains a
@@ -134,18 +134,13 @@ func (a *Auditor) record(ctx context.Context, fullMethod string, req any, err er
 }
 
 func newRecord(ctx context.Context, rpc string, st *status.Status) *AuditRecord {
-	r := &AuditRecord{Time: time.Now().UTC(), RPC: rpc, Code: st.Code().String()}
+	r := &AuditRecord{Time: time.Now().UTC(), RPC: rpc, Code: st.Code().String(), Reason: apierr.ReasonOf(st)}
 	if c := callerOf(ctx); c != nil {
 		if c.grant != nil {
 			r.Name, r.Role = c.grant.Name, c.grant.Role.String()
 		}
 		if c.cert != nil {
 			r.Subject = c.cert.Subject.String()
-		}
-	}
-	for _, d := range st.Details() {
-		if info, ok := d.(*errdetails.ErrorInfo); ok {
-			r.Reason = info.GetReason()
 		}
 	}
 	return r

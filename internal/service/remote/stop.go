@@ -2,7 +2,6 @@ package remote
 
 import (
 	"context"
-	"errors"
 	"strings"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
@@ -23,16 +22,10 @@ func (s *Service) stop(ctx context.Context, v *fleet.Viewer, sessionID string) e
 // exists is removed from the fleet, and is an error.
 func (s *Service) stopLocked(ctx context.Context, v *fleet.Viewer, sessionID string) error {
 	err := v.Client.StopViewer(ctx, sessionID)
-	if err == nil || isNotFound(err) {
+	if err == nil || restclient.IsKind(err, restclient.KindNotFound) {
 		s.config.Fleet.Remove(v, sessionID)
 	}
 	return err
-}
-
-// isNotFound reports whether a Viewer answered NOT_FOUND.
-func isNotFound(err error) bool {
-	e, ok := errors.AsType[*restclient.Error](err)
-	return ok && e.Kind == restclient.KindNotFound
 }
 
 // disconnect stops the remote Viewers that use a connection, then closes it. After a
@@ -60,13 +53,13 @@ func (s *Service) disconnect(ctx context.Context, v *fleet.Viewer, id string) (c
 		return "", nil, err
 	}
 	for _, sessionID := range sessions {
-		if err := s.stopLocked(ctx, v, sessionID); err != nil && !isNotFound(err) {
+		if err := s.stopLocked(ctx, v, sessionID); err != nil && !restclient.IsKind(err, restclient.KindNotFound) {
 			return "", nil, err
 		}
 		stopped = append(stopped, sessionID)
 	}
 	err = v.Client.Disconnect(ctx, endpoint)
-	if len(stopped) > 0 && isNotFound(err) {
+	if len(stopped) > 0 && restclient.IsKind(err, restclient.KindNotFound) {
 		err = nil // 0.7.2 closes a connection with its last session
 	}
 	return c.ID.Value, stopped, err
