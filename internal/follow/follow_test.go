@@ -141,7 +141,7 @@ func (c *client) record(item *Item) {
 		c.trace = append(c.trace, "caught up")
 	case ItemReset:
 		c.points, c.lines = nil, nil
-		c.trace = append(c.trace, fmt.Sprintf("reset %d", item.Reset))
+		c.trace = append(c.trace, fmt.Sprintf("reset %s", item.Reset))
 	case ItemStatus:
 		c.trace = append(c.trace, "state "+item.Status.Text)
 	case ItemEnd:

@@ -180,7 +180,7 @@ func (j *journal) invalidate(reason ResetReason) {
 		j.epoch++
 		j.reset = reason
 		j.hub.resets.Add(1)
-		j.log.Info("followed log was reset", slog.String("reason", reason.String()))
+		j.log.Info("followed log was reset", slog.String("reason", string(reason)))
 	}
 	j.opened, j.atEnd, j.ended, j.hasNewest, j.partial = false, false, false, false, nil
 	j.origin, j.low, j.high, j.snapshot, j.size = 0, runsource.Position{}, runsource.Position{}, nil, -1

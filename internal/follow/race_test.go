@@ -110,7 +110,7 @@ func (c *client) followAtRandom(hubs []*Hub, src runsource.MetricSource, r *rand
 				break
 			}
 			if item.Kind == ItemReset {
-				c.t.Errorf("reset %d at %+v", item.Reset, c.at)
+				c.t.Errorf("reset %s at %+v", item.Reset, c.at)
 			}
 			c.record(item)
 			if r.IntN(4) == 0 { // a slow client
