@@ -122,8 +122,6 @@ type Health struct {
 	HasNewest  bool
 	// Counts counts what this cursor has skipped.
 	Counts eventlog.Counts
-	// Status is the run's status, empty if it is not known yet.
-	Status runsource.Status
 }
 
 var (
