@@ -236,8 +236,7 @@ func (c *Cursor) Health() Health {
 	defer j.mu.RUnlock()
 	h := Health{
 		LastSuccess: j.lastSuccess, State: j.upstream, LastError: j.lastErr, BehindBytes: -1,
-		PollInterval: j.interval, NewestTime: j.newest, HasNewest: j.hasNewest,
-		Counts: c.counts,
+		PollInterval: j.interval, NewestTime: j.newest, Counts: c.counts,
 	}
 	h.Counts.Add(j.leftOut)
 	if _, isFile := j.high.FileOffset(); isFile && j.opened && c.positioned && j.size >= 0 {

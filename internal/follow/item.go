@@ -116,10 +116,9 @@ type Health struct {
 	BehindBytes int64
 	// PollInterval is the current poll interval.
 	PollInterval time.Duration
-	// NewestTime is the time of the newest point that was read, in Unix seconds, if
-	// HasNewest.
+	// NewestTime is the time of the newest point that was read, in Unix seconds; 0 if
+	// unknown.
 	NewestTime float64
-	HasNewest  bool
 	// Counts counts what this cursor has skipped.
 	Counts eventlog.Counts
 }
