@@ -142,14 +142,18 @@ func (r *extremes) add(p *point, isFirst bool) {
 		r.First = *p
 	}
 	r.Last = *p
-	if !p.isFinite() {
-		return
+	if p.isFinite() {
+		r.widen(p, p)
 	}
-	if !r.HasRange || less(p, &r.Min) {
-		r.Min = *p
+}
+
+// widen extends the range to a lowest and a highest point.
+func (r *extremes) widen(low, high *point) {
+	if !r.HasRange || less(low, &r.Min) {
+		r.Min = *low
 	}
-	if !r.HasRange || less(&r.Max, p) {
-		r.Max = *p
+	if !r.HasRange || less(&r.Max, high) {
+		r.Max = *high
 	}
 	r.HasRange = true
 }
@@ -164,16 +168,8 @@ func less(a, b *point) bool {
 // merge adds the following bucket.
 func (r *extremes) merge(next *extremes) {
 	r.Last = next.Last
-	switch {
-	case next.HasRange && r.HasRange:
-		if less(&next.Min, &r.Min) {
-			r.Min = next.Min
-		}
-		if less(&r.Max, &next.Max) {
-			r.Max = next.Max
-		}
-	case next.HasRange:
-		r.Min, r.Max, r.HasRange = next.Min, next.Max, true
+	if next.HasRange {
+		r.widen(&next.Min, &next.Max)
 	}
 }
 
