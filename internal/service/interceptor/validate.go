@@ -9,10 +9,8 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
-	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/freshstack"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/wire"
@@ -21,18 +19,9 @@ import (
 // requests returns an empty message of every request type of the contract.
 func requests() []proto.Message {
 	var out []proto.Message
-	for _, file := range []protoreflect.FileDescriptor{
-		runicornapiv1.File_runicornapi_v1_experiment_service_proto,
-		runicornapiv1.File_runicornapi_v1_metric_service_proto,
-		runicornapiv1.File_runicornapi_v1_artifact_service_proto,
-		runicornapiv1.File_runicornapi_v1_remote_service_proto,
-		runicornapiv1.File_runicornapi_v1_viewer_service_proto,
-	} {
-		methods := file.Services().Get(0).Methods()
-		for i := range methods.Len() {
-			if mt, err := protoregistry.GlobalTypes.FindMessageByName(methods.Get(i).Input().FullName()); err == nil {
-				out = append(out, mt.Zero().Interface())
-			}
+	for _, m := range methods {
+		if mt, err := protoregistry.GlobalTypes.FindMessageByName(m.Input().FullName()); err == nil {
+			out = append(out, mt.Zero().Interface())
 		}
 	}
 	return out
