@@ -9,23 +9,12 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/freshstack"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/wire"
 )
-
-// requests returns an empty message of every request type of the contract.
-func requests() []proto.Message {
-	var out []proto.Message
-	for _, m := range methods {
-		if mt, err := protoregistry.GlobalTypes.FindMessageByName(m.Input().FullName()); err == nil {
-			out = append(out, mt.Zero().Interface())
-		}
-	}
-	return out
-}
 
 // Validator checks requests against the rules in the contract before they reach a method.
 type Validator struct {
@@ -39,7 +28,11 @@ const maxFullCheck = 16 << 10
 // NewValidator compiles the rules of all requests, so that the first calls are not
 // delayed.
 func NewValidator() (*Validator, error) {
-	rules, err := protovalidate.New(protovalidate.WithMessages(requests()...))
+	requests := make([]protoreflect.MessageDescriptor, 0, len(methods))
+	for _, m := range methods {
+		requests = append(requests, m.Input())
+	}
+	rules, err := protovalidate.New(protovalidate.WithMessageDescriptors(requests...))
 	if err != nil {
 		return nil, fmt.Errorf("compile the rules of the contract: %w", err)
 	}
