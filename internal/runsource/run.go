@@ -141,7 +141,5 @@ func markNotFound(err error) error {
 
 // NotFoundError returns the error for a run that no longer exists.
 func (r Run) NotFoundError() error {
-	return fmt.Errorf("%w: %w", ErrRunNotFound, &restclient.Error{
-		Kind: restclient.KindNotFound, Viewer: r.Viewer, Resource: "run", ResourceID: r.RunID,
-	})
+	return fmt.Errorf("%w: %w", ErrRunNotFound, restclient.NotFound(r.Viewer, "run", r.RunID, ""))
 }
