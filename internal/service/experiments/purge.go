@@ -146,7 +146,7 @@ func sameRuns(bin []restclient.DeletedRun, ids []string) bool {
 	return slices.Equal(slices.Compact(inBin), slices.Sorted(slices.Values(ids)))
 }
 
-// setErrors sets the same error for every run of a group; the call itself succeeds.
+// setErrors sets the same error for every run of a group.
 func setErrors(group []*change, err error) {
 	for _, c := range group {
 		c.err = err
