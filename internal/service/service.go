@@ -84,7 +84,7 @@ func Register(r grpc.ServiceRegistrar, d Config) {
 		Service:     metrics.New(metrics.Config{Fleet: d.Fleet, Cache: d.Cache, Index: d.Index, CPUGate: d.CPUGate, Budget: streamBudget, Drain: drains}),
 		tailService: tails,
 	})
-	runicornapiv1.RegisterArtifactServiceServer(r, artifacts.New(artifacts.Config{Fleet: d.Fleet}))
+	runicornapiv1.RegisterArtifactServiceServer(r, artifacts.New(d.Fleet))
 	runicornapiv1.RegisterRemoteServiceServer(r, remote.New(remote.Config{Fleet: d.Fleet, Policy: d.Remote}))
 	runicornapiv1.RegisterViewerServiceServer(r, viewers.New(viewers.Config{Fleet: d.Fleet, Index: d.Index, AllowConfigWrites: d.AllowConfigWrites}))
 }

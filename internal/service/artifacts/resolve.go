@@ -156,7 +156,7 @@ func (s *Service) resolveExact(ctx context.Context, req versionRequest) (exactVe
 	case id.number == 0:
 		return exactVersion{}, apierr.Invalid("version", "must be set, or be in the name as name:vN")
 	}
-	v, err := s.config.Fleet.Get(ctx, req.GetViewer())
+	v, err := s.resolver.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {
 		return exactVersion{}, err
 	}
@@ -169,7 +169,7 @@ func (s *Service) findArtifact(ctx context.Context, viewer, name, artifactType s
 	if err := restclient.CheckID("name", name); err != nil {
 		return artifact{}, err
 	}
-	v, err := s.config.Fleet.Get(ctx, viewer)
+	v, err := s.resolver.Fleet.Get(ctx, viewer)
 	if err != nil {
 		return artifact{}, err
 	}
