@@ -178,7 +178,7 @@ func (h *Hub) startJournal(key journalKey, source logSource, throttle Throttle) 
 	h.journals[key] = j
 	h.inFlight.Go(func() {
 		defer j.shutdown()
-		newPoller(j).run()
+		(&poller{j: j, cfg: &h.cfg}).run()
 	})
 	return j
 }

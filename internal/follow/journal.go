@@ -283,16 +283,11 @@ func (j *journal) setInterval(interval time.Duration) {
 	j.interval = interval
 }
 
-// requestVerifiedPoll makes the poller poll, including the head, as soon as its interval
-// allows.
-func (j *journal) requestVerifiedPoll() { j.sendWake(true) }
-
-// requestPoll makes the poller poll as soon as its interval allows.
-func (j *journal) requestPoll() { j.sendWake(false) }
-
-func (j *journal) sendWake(needsVerify bool) {
+// requestPoll makes the poller poll as soon as its interval allows, and verify the head of
+// the log if verify is true.
+func (j *journal) requestPoll(verify bool) {
 	select {
-	case j.wake <- needsVerify:
+	case j.wake <- verify:
 	default:
 	}
 }

@@ -116,12 +116,12 @@ func (r *lineReader) connect(j *journal) error {
 		}
 		r.count, r.sum = n, sum
 		if len(r.lines) == 1 {
-			j.requestPoll()
+			j.requestPoll(false)
 		}
 		return nil
 	}, func() {
 		if r.replayDone.CompareAndSwap(false, true) {
-			j.requestPoll()
+			j.requestPoll(false)
 		}
 	})
 }

@@ -111,7 +111,7 @@ func TestFollow_ContinuesWithTheSameLog(t *testing.T) {
 		{"after its ETag changed an instant before its size", func(s *liveSource, c *client) {
 			s.Set(func() { s.Touched++ })
 			c.wait(400 * time.Millisecond)
-			c.cursor.j.requestPoll()
+			c.cursor.j.requestPoll(false)
 			c.wait(10 * time.Millisecond)
 			s.Append(runsourcetest.Lines(10, 5))
 		}},
@@ -123,7 +123,7 @@ func TestFollow_ContinuesWithTheSameLog(t *testing.T) {
 		{"after the run was not there for a moment", func(s *liveSource, c *client) {
 			s.Set(func() { s.Deleted = true })
 			c.wait(200 * time.Millisecond)
-			c.cursor.j.requestPoll()
+			c.cursor.j.requestPoll(false)
 			c.wait(350 * time.Millisecond)
 			s.Set(func() { s.Deleted = false })
 			s.Append(runsourcetest.Lines(10, 5))
