@@ -158,7 +158,7 @@ func newTestHub(tb testing.TB, cfg HubConfig) *Hub {
 }
 
 // follow returns a client of the run.
-func follow(tb testing.TB, h *Hub, src runsource.MetricSource, start runsource.Position, until Until) *client {
+func follow(tb testing.TB, h *Hub, src runsource.Source, start runsource.Position, until Until) *client {
 	tb.Helper()
 	cursor, err := h.Follow(runsourcetest.TheRun, src, nil, start, until)
 	if err != nil {

@@ -36,7 +36,7 @@ type logSource struct {
 	stream runsource.LogSource // of a text log without a file
 }
 
-func newMetricLogSource(src runsource.MetricSource) logSource {
+func newMetricLogSource(src runsource.Source) logSource {
 	return logSource{read: src.ReadEvents, status: src.Status, table: src}
 }
 

@@ -18,8 +18,8 @@ type Run struct {
 }
 
 var (
-	_ MetricSource = Run{}
-	_ LogSource    = Run{}
+	_ Source    = Run{}
+	_ LogSource = Run{}
 )
 
 // ReadEvents reads the event file, from 0.6 on.
@@ -77,12 +77,6 @@ func (r Run) StreamLog(ctx context.Context, yield func(line string) error, repla
 		return yield(line.Text)
 	}, replayDone)
 	return markNotFound(err)
-}
-
-// HasEnded reports whether the run's status is terminal.
-func (r Run) HasEnded(ctx context.Context) (bool, error) {
-	status, _, err := r.Status(ctx)
-	return status.Terminal, err
 }
 
 // Status reads the run's status file, or the list if there is none: on 0.5.3, and for
