@@ -62,33 +62,24 @@ func sendTailMessage(out *tableWriter, message *runicornapiv1.TailMetricsRespons
 	if err != nil {
 		return fmt.Errorf("encode the metadata of a batch: %w", err)
 	}
-	rows := newTailRows()
+	rows := array.NewRecordBuilder(memory.DefaultAllocator, tailSchema)
 	defer rows.Release()
 	for _, series := range points.GetSeries() {
-		rows.add(message.GetViewer(), message.GetRunId(), series)
+		addSeries(rows, message.GetViewer(), message.GetRunId(), series)
 	}
 	batch := rows.NewRecordBatch()
 	defer batch.Release()
 	return out.write(batch, about)
 }
 
-// tailRows builds the columns of tailSchema.
-type tailRows struct {
-	*array.RecordBuilder
-}
-
-func newTailRows() tailRows {
-	return tailRows{array.NewRecordBuilder(memory.DefaultAllocator, tailSchema)}
-}
-
 // column is the builder of a column, by its index in tailSchema.
-func column[B array.Builder](r tailRows, i int) B {
+func column[B array.Builder](r *array.RecordBuilder, i int) B {
 	b, _ := r.Field(i).(B) // the schema is a constant
 	return b
 }
 
-// add adds the points of a series.
-func (r tailRows) add(viewer, run string, s *runicornapiv1.MetricSeries) {
+// addSeries adds the points of a series.
+func addSeries(r *array.RecordBuilder, viewer, run string, s *runicornapiv1.MetricSeries) {
 	viewers, runs, metrics := column[*array.StringBuilder](r, 0), column[*array.StringBuilder](r, 1), column[*array.StringBuilder](r, 3)
 	steps, values, times := column[*array.Int64Builder](r, 2), column[*array.Float64Builder](r, 4), column[*array.Float64Builder](r, 5)
 	booleans, texts, exact := column[*array.BooleanBuilder](r, 6), column[*array.StringBuilder](r, 7), column[*array.StringBuilder](r, 8)

@@ -98,7 +98,7 @@ func serve(ctx context.Context, o *options, getenv func(string) string, stdin io
 		return err
 	}
 	defer c.Close() //nolint:errcheck // no calls are in flight
-	p := &provider{server: tensorboardpb.NewTensorBoardDataProviderClient(c.Conn()), experiment: to.experiment}
+	p := &provider{conn: c.Conn(), server: tensorboardpb.NewTensorBoardDataProviderClient(c.Conn()), experiment: to.experiment}
 	if err := p.check(ctx, to.address); err != nil {
 		return err
 	}
@@ -106,7 +106,7 @@ func serve(ctx context.Context, o *options, getenv func(string) string, stdin io
 	if err != nil {
 		return fmt.Errorf("listen for TensorBoard: %w", err)
 	}
-	s := grpc.NewServer(grpc.MaxSendMsgSize(maxMessage))
+	s := grpc.NewServer(grpc.MaxSendMsgSize(maxMessage), grpc.UnaryInterceptor(p.forward))
 	tensorboardpb.RegisterTensorBoardDataProviderServer(s, p)
 	defer context.AfterFunc(ctx, s.Stop)()
 	if o.untilEOF {

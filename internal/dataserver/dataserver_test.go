@@ -1,10 +1,16 @@
 package dataserver
 
 import (
+	"context"
 	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoregistry"
+
+	tensorboardpb "github.com/runicorn-grpc/runicorn-grpc/gen/tensorboard/data"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -38,6 +44,45 @@ func TestParseLogdir(t *testing.T) {
 				t.Errorf("got %+v, %v, want %+v", got, err, tc.want)
 			}
 		})
+	}
+}
+
+// recorder is a connection whose calls are recorded, and succeed.
+type recorder struct {
+	grpc.ClientConnInterface
+	method    string
+	req, resp any
+}
+
+func (r *recorder) Invoke(_ context.Context, method string, req, resp any, _ ...grpc.CallOption) error {
+	r.method, r.req, r.resp = method, req, resp
+	return nil
+}
+
+// TestForward forwards each unary method with the experiment of the logdir.
+func TestForward(t *testing.T) {
+	t.Parallel()
+	methods := tensorboardpb.File_tensorboard_data_provider_proto.Services().Get(0).Methods()
+	for i := range methods.Len() {
+		m := methods.Get(i)
+		if m.IsStreamingServer() {
+			continue
+		}
+		request, err := protoregistry.GlobalTypes.FindMessageByName(m.Input().FullName())
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn := &recorder{}
+		p := &provider{conn: conn, experiment: "gpu~vision"}
+		name := "/" + string(m.Parent().FullName()) + "/" + string(m.Name())
+		resp, err := p.forward(t.Context(), request.New().Interface(), &grpc.UnaryServerInfo{FullMethod: name}, nil)
+		req, _ := conn.req.(interface{ GetExperimentId() string })
+		if err != nil || conn.method != name || req == nil || req.GetExperimentId() != "gpu~vision" {
+			t.Errorf("%s: called %s with %v, %v", name, conn.method, conn.req, err)
+		}
+		if got, ok := resp.(proto.Message); !ok || resp != conn.resp || got.ProtoReflect().Descriptor() != m.Output() {
+			t.Errorf("%s: got a %T", name, resp)
+		}
 	}
 }
 

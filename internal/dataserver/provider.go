@@ -5,8 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"github.com/runicorn-grpc/runicorn-grpc/client"
 	pb "github.com/runicorn-grpc/runicorn-grpc/gen/tensorboard/data"
@@ -17,7 +21,8 @@ import (
 type provider struct {
 	pb.UnimplementedTensorBoardDataProviderServer
 
-	server     pb.TensorBoardDataProviderClient
+	conn       grpc.ClientConnInterface
+	server     pb.TensorBoardDataProviderClient // over conn
 	experiment string
 }
 
@@ -36,58 +41,18 @@ func (p *provider) check(ctx context.Context, address string) error {
 	return nil
 }
 
-// GetExperiment describes the experiment of the logdir.
-func (p *provider) GetExperiment(ctx context.Context, req *pb.GetExperimentRequest) (*pb.GetExperimentResponse, error) {
-	req.ExperimentId = p.experiment
-	return p.server.GetExperiment(ctx, req)
-}
-
-// ListPlugins lists the supported plugins.
-func (p *provider) ListPlugins(ctx context.Context, req *pb.ListPluginsRequest) (*pb.ListPluginsResponse, error) {
-	req.ExperimentId = p.experiment
-	return p.server.ListPlugins(ctx, req)
-}
-
-// ListRuns lists the runs.
-func (p *provider) ListRuns(ctx context.Context, req *pb.ListRunsRequest) (*pb.ListRunsResponse, error) {
-	req.ExperimentId = p.experiment
-	return p.server.ListRuns(ctx, req)
-}
-
-// ListScalars lists the metrics that have numbers or booleans.
-func (p *provider) ListScalars(ctx context.Context, req *pb.ListScalarsRequest) (*pb.ListScalarsResponse, error) {
-	req.ExperimentId = p.experiment
-	return p.server.ListScalars(ctx, req)
-}
-
-// ReadScalars reads the points of metrics.
-func (p *provider) ReadScalars(ctx context.Context, req *pb.ReadScalarsRequest) (*pb.ReadScalarsResponse, error) {
-	req.ExperimentId = p.experiment
-	return p.server.ReadScalars(ctx, req)
-}
-
-// ListTensors lists texts, logs and hyperparameters.
-func (p *provider) ListTensors(ctx context.Context, req *pb.ListTensorsRequest) (*pb.ListTensorsResponse, error) {
-	req.ExperimentId = p.experiment
-	return p.server.ListTensors(ctx, req)
-}
-
-// ReadTensors reads texts and logs.
-func (p *provider) ReadTensors(ctx context.Context, req *pb.ReadTensorsRequest) (*pb.ReadTensorsResponse, error) {
-	req.ExperimentId = p.experiment
-	return p.server.ReadTensors(ctx, req)
-}
-
-// ListBlobSequences lists images.
-func (p *provider) ListBlobSequences(ctx context.Context, req *pb.ListBlobSequencesRequest) (*pb.ListBlobSequencesResponse, error) {
-	req.ExperimentId = p.experiment
-	return p.server.ListBlobSequences(ctx, req)
-}
-
-// ReadBlobSequences returns the blob keys of images.
-func (p *provider) ReadBlobSequences(ctx context.Context, req *pb.ReadBlobSequencesRequest) (*pb.ReadBlobSequencesResponse, error) {
-	req.ExperimentId = p.experiment
-	return p.server.ReadBlobSequences(ctx, req)
+// forward is an interceptor that forwards a unary call instead of handling it.
+func (p *provider) forward(ctx context.Context, req any, info *grpc.UnaryServerInfo, _ grpc.UnaryHandler) (any, error) {
+	message, _ := req.(proto.Message) // like all requests
+	fields := message.ProtoReflect()
+	fields.Set(fields.Descriptor().Fields().ByName("experiment_id"), protoreflect.ValueOfString(p.experiment))
+	method := pb.File_tensorboard_data_provider_proto.Services().Get(0).Methods().ByName(protoreflect.Name(path.Base(info.FullMethod)))
+	response, err := protoregistry.GlobalTypes.FindMessageByName(method.Output().FullName())
+	if err != nil {
+		return nil, err
+	}
+	resp := response.New().Interface()
+	return resp, p.conn.Invoke(ctx, info.FullMethod, req, resp)
 }
 
 // ReadBlob streams an image.

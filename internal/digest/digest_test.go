@@ -125,7 +125,7 @@ func checkSample(t *testing.T, d *Digest, name string, want []eventlog.Series) {
 			continue
 		}
 		stride := 1
-		if f := *d.metrics[name].folded(w.Kind); f != nil {
+		if f := d.metrics[name].Folded[w.Kind]; f != nil {
 			stride = f.Stride
 		}
 		isFinite := func(v float64) bool { return v-v == 0 }

@@ -33,10 +33,10 @@ type metric struct {
 	Name       string
 	Recent     []point // the newest points of all kinds, ascending by step: at least half of the limit
 	RecentText int     // bytes of their texts
-	// Older points by kind; nil if there are none.
-	Numbers, Booleans, Texts *folded
-	HasFolded                bool
-	LastStep                 int64 // the highest folded step
+	// Folded has the older points by kind; nil if there are none.
+	Folded    [maxKinds + 1]*folded
+	HasFolded bool
+	LastStep  int64 // the highest folded step
 }
 
 // put merges a point; one without a kind erases the point of its step. False means that the
@@ -79,12 +79,13 @@ func (m *metric) trim(halved int) {
 		p := &m.Recent[n]
 		m.RecentText -= len(p.Text)
 		m.HasFolded, m.LastStep = true, p.Step
-		f := m.folded(p.Kind)
-		if *f == nil {
-			*f = &folded{Stride: 1}
+		f := m.Folded[p.Kind]
+		if f == nil {
+			f = &folded{Stride: 1}
+			m.Folded[p.Kind] = f
 		}
-		(*f).add(p)
-		(*f).trim(maxBuckets >> halved)
+		f.add(p)
+		f.trim(maxBuckets >> halved)
 	}
 	m.Recent = slices.Delete(m.Recent, 0, n)
 }
@@ -92,28 +93,16 @@ func (m *metric) trim(halved int) {
 // halve applies halved limits.
 func (m *metric) halve(halved int) {
 	m.trim(halved)
-	for _, f := range []*folded{m.Numbers, m.Booleans, m.Texts} {
+	for _, f := range m.Folded {
 		if f != nil {
 			f.trim(maxBuckets >> halved)
 		}
 	}
 }
 
-// folded returns the field for the older points of a kind.
-func (m *metric) folded(kind eventlog.Kind) **folded {
-	switch kind {
-	case eventlog.KindBoolean:
-		return &m.Booleans
-	case eventlog.KindText:
-		return &m.Texts
-	default:
-		return &m.Numbers
-	}
-}
-
 func (m *metric) bytes() int {
 	n := pointBytes*cap(m.Recent) + m.RecentText
-	for _, f := range []*folded{m.Numbers, m.Booleans, m.Texts} {
+	for _, f := range m.Folded {
 		if f != nil {
 			n += 8*pointBytes + bucketBytes*cap(f.Buckets) + pointBytes*cap(f.Edges)
 		}
@@ -153,14 +142,18 @@ func (r *extremes) add(p *point, isFirst bool) {
 		r.First = *p
 	}
 	r.Last = *p
-	if !p.isFinite() {
-		return
+	if p.isFinite() {
+		r.widen(p, p)
 	}
-	if !r.HasRange || less(p, &r.Min) {
-		r.Min = *p
+}
+
+// widen extends the range to a lowest and a highest point.
+func (r *extremes) widen(low, high *point) {
+	if !r.HasRange || less(low, &r.Min) {
+		r.Min = *low
 	}
-	if !r.HasRange || less(&r.Max, p) {
-		r.Max = *p
+	if !r.HasRange || less(&r.Max, high) {
+		r.Max = *high
 	}
 	r.HasRange = true
 }
@@ -175,16 +168,8 @@ func less(a, b *point) bool {
 // merge adds the following bucket.
 func (r *extremes) merge(next *extremes) {
 	r.Last = next.Last
-	switch {
-	case next.HasRange && r.HasRange:
-		if less(&next.Min, &r.Min) {
-			r.Min = next.Min
-		}
-		if less(&r.Max, &next.Max) {
-			r.Max = next.Max
-		}
-	case next.HasRange:
-		r.Min, r.Max, r.HasRange = next.Min, next.Max, true
+	if next.HasRange {
+		r.widen(&next.Min, &next.Max)
 	}
 }
 

@@ -42,7 +42,7 @@ func (d *Digest) Indeterminate(name string) int { return d.nulls[name] }
 // all summarizes all points of a kind, without buckets and edges.
 func (m *metric) all(kind eventlog.Kind) folded {
 	sum := folded{NoSample: true, Stride: math.MaxInt}
-	if f := *m.folded(kind); f != nil {
+	if f := m.Folded[kind]; f != nil {
 		sum.extremes, sum.Count, sum.NonFinite = f.extremes, f.Count, f.NonFinite
 	}
 	sum.EdgeCount = 1 // keep no edges
@@ -88,7 +88,7 @@ func (d *Digest) Read(name string, q eventlog.Query) (samples []eventlog.Sample,
 			}
 		}
 		total := len(points)
-		if f := *m.folded(kind); f != nil && !isRecent {
+		if f := m.Folded[kind]; f != nil && !isRecent {
 			total, finite = total+f.Count, finite+f.Count-f.NonFinite
 			switch {
 			case isCut || q.Limit > 0:

@@ -12,8 +12,8 @@ import (
 )
 
 // Cursor is one reader of a followed log. It has a position in the log but holds no batch,
-// so a slow client costs no memory. Next is for one goroutine; Health, Position and Close
-// may be called from others.
+// so a slow client costs no memory. Next is for one goroutine; Health and Close may be
+// called from others.
 type Cursor struct {
 	j     *journal
 	until Until
@@ -55,13 +55,6 @@ func (c *Cursor) Close() {
 	if first {
 		c.j.hub.leave(c.j)
 	}
-}
-
-// Position returns the position after everything delivered.
-func (c *Cursor) Position() runsource.Position {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.at
 }
 
 // Next returns the next item and waits for it if necessary. After ItemEnd it returns
@@ -243,8 +236,7 @@ func (c *Cursor) Health() Health {
 	defer j.mu.RUnlock()
 	h := Health{
 		LastSuccess: j.lastSuccess, State: j.upstream, LastError: j.lastErr, BehindBytes: -1,
-		PollInterval: j.interval, NewestTime: j.newest, HasNewest: j.hasNewest,
-		Counts: c.counts, Status: j.effectiveStatus(),
+		PollInterval: j.interval, NewestTime: j.newest, Counts: c.counts,
 	}
 	h.Counts.Add(j.leftOut)
 	if _, isFile := j.high.FileOffset(); isFile && j.opened && c.positioned && j.size >= 0 {

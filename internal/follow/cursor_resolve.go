@@ -30,7 +30,7 @@ func (c *Cursor) resolveStart() step {
 	case c.aheadOfPoll():
 		// Another process has read further than this one's last poll.
 		j.pollRequested.Store(true)
-		j.requestVerifiedPoll()
+		j.requestPoll(true)
 		return step{changed: j.changed}
 	case c.at.FirstLine == runsource.LineFingerprint{} && c.at.Unaligned:
 	case c.at.FirstLine != j.high.FirstLine && j.high.FirstLine != runsource.LineFingerprint{}:

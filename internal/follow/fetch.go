@@ -38,7 +38,7 @@ func (c *Cursor) fetch(ctx context.Context, alarm <-chan time.Time, f *fetch) st
 	case err == nil:
 		return c.useChunk(f, chunk)
 	case errors.Is(err, runsource.ErrLogReplaced), errors.Is(err, runsource.ErrRunNotFound):
-		c.j.requestVerifiedPoll()
+		c.j.requestPoll(true)
 	}
 	c.mu.Lock()
 	c.historyFailed = true

@@ -141,7 +141,7 @@ func (c *client) record(item *Item) {
 		c.trace = append(c.trace, "caught up")
 	case ItemReset:
 		c.points, c.lines = nil, nil
-		c.trace = append(c.trace, fmt.Sprintf("reset %d", item.Reset))
+		c.trace = append(c.trace, fmt.Sprintf("reset %s", item.Reset))
 	case ItemStatus:
 		c.trace = append(c.trace, "state "+item.Status.Text)
 	case ItemEnd:
@@ -158,7 +158,7 @@ func newTestHub(tb testing.TB, cfg HubConfig) *Hub {
 }
 
 // follow returns a client of the run.
-func follow(tb testing.TB, h *Hub, src runsource.MetricSource, start runsource.Position, until Until) *client {
+func follow(tb testing.TB, h *Hub, src runsource.Source, start runsource.Position, until Until) *client {
 	tb.Helper()
 	cursor, err := h.Follow(runsourcetest.TheRun, src, nil, start, until)
 	if err != nil {

@@ -113,7 +113,7 @@ func NewHub(cfg HubConfig) *Hub {
 // whether the run exists and whether the start is a valid position. The throttle may be
 // nil. Source and throttle of a run's first cursor are used as long as the run has cursors.
 // The error is ErrHubClosed.
-func (h *Hub) Follow(key runsource.Key, source runsource.MetricSource, throttle Throttle, start runsource.Position, until Until) (*Cursor, error) {
+func (h *Hub) Follow(key runsource.Key, source runsource.Source, throttle Throttle, start runsource.Position, until Until) (*Cursor, error) {
 	return h.join(journalKey{Key: key}, newMetricLogSource(source), throttle, start, until)
 }
 
@@ -178,7 +178,7 @@ func (h *Hub) startJournal(key journalKey, source logSource, throttle Throttle) 
 	h.journals[key] = j
 	h.inFlight.Go(func() {
 		defer j.shutdown()
-		newPoller(j).run()
+		(&poller{j: j, cfg: &h.cfg}).run()
 	})
 	return j
 }

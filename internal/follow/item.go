@@ -49,30 +49,17 @@ type Item struct {
 }
 
 // ResetReason is why everything delivered has become invalid.
-type ResetReason uint8
+type ResetReason string
 
-// The reasons of a reset.
+// The reasons of a reset, as logs have them.
 const (
 	// LogTruncated: the log is shorter than the part already delivered.
-	LogTruncated ResetReason = iota + 1
+	LogTruncated ResetReason = "truncated"
 	// LogReplaced: another log is in its place.
-	LogReplaced
+	LogReplaced ResetReason = "replaced"
 	// SourceChanged: the run is now read from another source.
-	SourceChanged
+	SourceChanged ResetReason = "source changed"
 )
-
-// String returns the reason for logs.
-func (r ResetReason) String() string {
-	switch r {
-	case LogTruncated:
-		return "truncated"
-	case LogReplaced:
-		return "replaced"
-	case SourceChanged:
-		return "source changed"
-	}
-	return "unknown"
-}
 
 // EndReason is why a cursor has ended.
 type EndReason uint8
@@ -129,14 +116,11 @@ type Health struct {
 	BehindBytes int64
 	// PollInterval is the current poll interval.
 	PollInterval time.Duration
-	// NewestTime is the time of the newest point that was read, in Unix seconds, if
-	// HasNewest.
+	// NewestTime is the time of the newest point that was read, in Unix seconds; 0 if
+	// unknown.
 	NewestTime float64
-	HasNewest  bool
 	// Counts counts what this cursor has skipped.
 	Counts eventlog.Counts
-	// Status is the run's status, empty if it is not known yet.
-	Status runsource.Status
 }
 
 var (

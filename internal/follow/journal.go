@@ -36,7 +36,7 @@ type logSource struct {
 	stream runsource.LogSource // of a text log without a file
 }
 
-func newMetricLogSource(src runsource.MetricSource) logSource {
+func newMetricLogSource(src runsource.Source) logSource {
 	return logSource{read: src.ReadEvents, status: src.Status, table: src}
 }
 
@@ -94,8 +94,7 @@ type journal struct {
 	polledAt      time.Time   // start of the last successful poll
 	pollRequested atomic.Bool // a cursor waits for the next poll, whatever its result
 	interval      time.Duration
-	newest        float64
-	hasNewest     bool
+	newest        float64 // time of the newest point, in Unix seconds; 0 if unknown
 }
 
 // notify wakes the cursors. j.mu must be held.
@@ -127,9 +126,7 @@ func (j *journal) append(b *logbatch.Batch) {
 	if j.size >= 0 { // the read of this batch may fail before its end
 		j.size = max(j.size, b.To.Offset)
 	}
-	if b.HasNewest && (!j.hasNewest || b.Newest > j.newest) {
-		j.newest, j.hasNewest = b.Newest, true
-	}
+	j.newest = max(j.newest, b.Newest)
 	j.trim(j.hub.cfg.MaxRunBytes)
 	j.notify()
 }
@@ -180,9 +177,9 @@ func (j *journal) invalidate(reason ResetReason) {
 		j.epoch++
 		j.reset = reason
 		j.hub.resets.Add(1)
-		j.log.Info("followed log was reset", slog.String("reason", reason.String()))
+		j.log.Info("followed log was reset", slog.String("reason", string(reason)))
 	}
-	j.opened, j.atEnd, j.ended, j.hasNewest, j.partial = false, false, false, false, nil
+	j.opened, j.atEnd, j.ended, j.newest, j.partial = false, false, false, 0, nil
 	j.origin, j.low, j.high, j.snapshot, j.size = 0, runsource.Position{}, runsource.Position{}, nil, -1
 	j.notify()
 	j.mu.Unlock()
@@ -286,16 +283,11 @@ func (j *journal) setInterval(interval time.Duration) {
 	j.interval = interval
 }
 
-// requestVerifiedPoll makes the poller poll, including the head, as soon as its interval
-// allows.
-func (j *journal) requestVerifiedPoll() { j.sendWake(true) }
-
-// requestPoll makes the poller poll as soon as its interval allows.
-func (j *journal) requestPoll() { j.sendWake(false) }
-
-func (j *journal) sendWake(needsVerify bool) {
+// requestPoll makes the poller poll as soon as its interval allows, and verify the head of
+// the log if verify is true.
+func (j *journal) requestPoll(verify bool) {
 	select {
-	case j.wake <- needsVerify:
+	case j.wake <- verify:
 	default:
 	}
 }

@@ -3,7 +3,7 @@ package follow
 import (
 	"context"
 	"errors"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/logbatch"
@@ -21,9 +21,8 @@ type lineReader struct {
 	errs  chan error // why the last connection ended, including ErrLogReplaced
 	count int64
 	sum   uint64
-	// replayDone is closed when all lines that existed at the connection were sent.
-	replayDone     chan struct{}
-	markReplayDone func()
+	// replayDone reports that all lines that existed at the connection were sent.
+	replayDone atomic.Bool
 	// replayed reports that the poller has taken all of these lines.
 	replayed bool
 }
@@ -36,7 +35,7 @@ func (p *poller) readStream(ctx context.Context) (grown bool, err error) {
 		p.file = fileState{batcher: logbatch.NewBatcher(true, at, p.j.append)}
 		p.j.open(at, -1)
 	}
-	replayDone := p.lineReader.isReplayDone() // before the lines are taken, so that all of them are there
+	replayDone := p.lineReader.replayDone.Load() // before the lines are taken, so that all of them are there
 	p.replaying = !p.lineReader.replayed
 	for n := 0; ; n++ {
 		select {
@@ -66,11 +65,7 @@ func (p *poller) readStream(ctx context.Context) (grown bool, err error) {
 // startLineReader starts to read the stream. The reader ends with the journal, or when it
 // finds that the log was replaced.
 func (j *journal) startLineReader() *lineReader {
-	r := &lineReader{lines: make(chan string, lineReaderBuffer), errs: make(chan error, 1), replayDone: make(chan struct{})}
-	r.markReplayDone = sync.OnceFunc(func() {
-		close(r.replayDone)
-		j.requestPoll()
-	})
+	r := &lineReader{lines: make(chan string, lineReaderBuffer), errs: make(chan error, 1)}
 	j.hub.inFlight.Go(func() {
 		for j.ctx.Err() == nil {
 			err := r.connect(j)
@@ -121,20 +116,14 @@ func (r *lineReader) connect(j *journal) error {
 		}
 		r.count, r.sum = n, sum
 		if len(r.lines) == 1 {
-			j.requestPoll()
+			j.requestPoll(false)
 		}
 		return nil
-	}, r.markReplayDone)
-}
-
-// isReplayDone reports whether all lines of the existing log were sent.
-func (r *lineReader) isReplayDone() bool {
-	select {
-	case <-r.replayDone:
-		return true
-	default:
-		return false
-	}
+	}, func() {
+		if r.replayDone.CompareAndSwap(false, true) {
+			j.requestPoll(false)
+		}
+	})
 }
 
 // readLines reads a chunk of a log stream.

@@ -67,10 +67,6 @@ type poller struct {
 	statusCost    time.Duration // of the last read of the status
 }
 
-func newPoller(j *journal) *poller {
-	return &poller{j: j, cfg: &j.hub.cfg}
-}
-
 // run polls the run until the journal has no cursors, the run is gone, or the Viewer has
 // been unreachable for too long.
 func (p *poller) run() {

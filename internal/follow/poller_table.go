@@ -106,15 +106,14 @@ func (j *journal) setLeftOut(counts eventlog.Counts) {
 
 // diffBatcher makes batches of the changed cells.
 type diffBatcher struct {
-	j       *journal
-	diff    *logbatch.Diff
-	cells   *eventlog.Batch
-	points  int
-	bytes   int
-	newest  float64
-	hasTime bool
-	grown   bool
-	excess  eventlog.Excess
+	j      *journal
+	diff   *logbatch.Diff
+	cells  *eventlog.Batch
+	points int
+	bytes  int
+	newest float64
+	grown  bool
+	excess eventlog.Excess
 }
 
 // addRow adds the next row of the table.
@@ -133,8 +132,8 @@ func (d *diffBatcher) addRow(row *eventlog.Row) error {
 	for i := range changed {
 		d.bytes += logbatch.CellWireBytes(&changed[i])
 	}
-	if row.HasTime && (!d.hasTime || row.Time > d.newest) {
-		d.newest, d.hasTime = row.Time, true
+	if row.HasTime && row.Time > d.newest {
+		d.newest = row.Time
 	}
 	if d.points >= runsource.BatchPoints || d.bytes >= runsource.BatchBytes {
 		d.flush()
@@ -149,7 +148,7 @@ func (d *diffBatcher) flush() {
 	}
 	s, from := d.j.snapshot, d.j.high
 	to := runsource.Position{Origin: runsource.FromMergedTable, Offset: from.Offset + 1, Step: s.MaxStep, Digest: s.Digest}
-	b := logbatch.NewTableBatch(from, to, d.cells.Take(), d.points, d.newest, d.hasTime)
+	b := logbatch.NewTableBatch(from, to, d.cells.Take(), d.points, d.newest)
 	d.points, d.bytes, d.grown = 0, 0, true
 	d.j.append(b)
 }

@@ -91,7 +91,7 @@ func runModel(t *testing.T, r *rand.Rand) {
 
 // followAtRandom follows the run to its end, disconnecting at random and resuming from the
 // last position on any hub.
-func (c *client) followAtRandom(hubs []*Hub, src runsource.MetricSource, r *rand.Rand) {
+func (c *client) followAtRandom(hubs []*Hub, src runsource.Source, r *rand.Rand) {
 	for !c.ended {
 		cursor, err := hubs[r.IntN(len(hubs))].Follow(runsourcetest.TheRun, src, nil, c.at, UntilEnded)
 		if err != nil {
@@ -110,7 +110,7 @@ func (c *client) followAtRandom(hubs []*Hub, src runsource.MetricSource, r *rand
 				break
 			}
 			if item.Kind == ItemReset {
-				c.t.Errorf("reset %d at %+v", item.Reset, c.at)
+				c.t.Errorf("reset %s at %+v", item.Reset, c.at)
 			}
 			c.record(item)
 			if r.IntN(4) == 0 { // a slow client

@@ -36,15 +36,15 @@ func TestFollow_ResetsWhenTheLogIsReplaced(t *testing.T) {
 		reset         string
 		onlyHeadShows bool // only the next comparison of the head detects it
 	}{
-		{"cut short", runsourcetest.Lines(0, n), runsourcetest.Lines(0, 3), runsourcetest.Points(0, 3, 0), "reset 1", false},
-		{"emptied", runsourcetest.Lines(0, n), "", nil, "reset 1", false},
-		{"replaced by a log of equal size", runsourcetest.Lines(0, n), shifted(n), wantShifted(n), "reset 2", false},
-		{"replaced by one of equal size with the same last line", runsourcetest.Lines(0, n), shifted(n-1) + last, append(wantShifted(n-1), runsourcetest.Points(n-1, n, len(runsourcetest.Lines(0, n-1)))...), "reset 2", false},
-		{"replaced by a longer one", runsourcetest.Lines(0, n), shifted(2 * n), wantShifted(2 * n), "reset 2", false},
-		{"replaced by a longer one with the same end", runsourcetest.Lines(0, n), shifted(1) + runsourcetest.Lines(1, n+1), append(wantShifted(1), runsourcetest.Points(1, n+2, len(runsourcetest.Lines(0, 1)))...), "reset 2", true},
-		{"replaced while its last line was torn", runsourcetest.Lines(0, n) + runsourcetest.Line(n, "1")[:20], shifted(2 * n), wantShifted(2 * n), "reset 2", false},
-		{"large and cut short", runsourcetest.Lines(0, large), runsourcetest.Lines(0, 3), runsourcetest.Points(0, 3, 0), "reset 1", false},
-		{"large and replaced by a longer one with the same end", runsourcetest.Lines(0, large), shifted(1) + runsourcetest.Lines(1, large+1), append(wantShifted(1), runsourcetest.Points(1, large+2, len(runsourcetest.Lines(0, 1)))...), "reset 2", true},
+		{"cut short", runsourcetest.Lines(0, n), runsourcetest.Lines(0, 3), runsourcetest.Points(0, 3, 0), "reset truncated", false},
+		{"emptied", runsourcetest.Lines(0, n), "", nil, "reset truncated", false},
+		{"replaced by a log of equal size", runsourcetest.Lines(0, n), shifted(n), wantShifted(n), "reset replaced", false},
+		{"replaced by one of equal size with the same last line", runsourcetest.Lines(0, n), shifted(n-1) + last, append(wantShifted(n-1), runsourcetest.Points(n-1, n, len(runsourcetest.Lines(0, n-1)))...), "reset replaced", false},
+		{"replaced by a longer one", runsourcetest.Lines(0, n), shifted(2 * n), wantShifted(2 * n), "reset replaced", false},
+		{"replaced by a longer one with the same end", runsourcetest.Lines(0, n), shifted(1) + runsourcetest.Lines(1, n+1), append(wantShifted(1), runsourcetest.Points(1, n+2, len(runsourcetest.Lines(0, 1)))...), "reset replaced", true},
+		{"replaced while its last line was torn", runsourcetest.Lines(0, n) + runsourcetest.Line(n, "1")[:20], shifted(2 * n), wantShifted(2 * n), "reset replaced", false},
+		{"large and cut short", runsourcetest.Lines(0, large), runsourcetest.Lines(0, 3), runsourcetest.Points(0, 3, 0), "reset truncated", false},
+		{"large and replaced by a longer one with the same end", runsourcetest.Lines(0, large), shifted(1) + runsourcetest.Lines(1, large+1), append(wantShifted(1), runsourcetest.Points(1, large+2, len(runsourcetest.Lines(0, 1)))...), "reset replaced", true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name+", live", func(t *testing.T) {
@@ -111,7 +111,7 @@ func TestFollow_ContinuesWithTheSameLog(t *testing.T) {
 		{"after its ETag changed an instant before its size", func(s *liveSource, c *client) {
 			s.Set(func() { s.Touched++ })
 			c.wait(400 * time.Millisecond)
-			c.cursor.j.requestPoll()
+			c.cursor.j.requestPoll(false)
 			c.wait(10 * time.Millisecond)
 			s.Append(runsourcetest.Lines(10, 5))
 		}},
@@ -123,7 +123,7 @@ func TestFollow_ContinuesWithTheSameLog(t *testing.T) {
 		{"after the run was not there for a moment", func(s *liveSource, c *client) {
 			s.Set(func() { s.Deleted = true })
 			c.wait(200 * time.Millisecond)
-			c.cursor.j.requestPoll()
+			c.cursor.j.requestPoll(false)
 			c.wait(350 * time.Millisecond)
 			s.Set(func() { s.Deleted = false })
 			s.Append(runsourcetest.Lines(10, 5))
@@ -246,9 +246,9 @@ func TestFollow_Ends(t *testing.T) {
 			late := follow(t, newTestHub(t, HubConfig{}), src, c.at, UntilEnded)
 			late.wait(3 * time.Second)
 			all := append(runsourcetest.Points(0, 3, 0), runsourcetest.Points(4, 5, len(runsourcetest.Lines(0, 3)+whole+whole)+1)...)
-			late.check(all, "reset 2", "caught up")
+			late.check(all, "reset replaced", "caught up")
 			forever.wait(8 * time.Second)
-			if forever.trace[2] != "reset 2" {
+			if forever.trace[2] != "reset replaced" {
 				t.Errorf("forever: %v", forever.trace)
 			}
 		})

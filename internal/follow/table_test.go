@@ -85,10 +85,10 @@ func TestFollow_SendsTableDifferences(t *testing.T) {
 
 		src.Set(func() { src.Table = src.Table[:2] })
 		c.wait(8 * time.Second)
-		c.check([]runsourcetest.Point{{Name: "a", Step: 1, Value: 1}, {Name: "a", Step: 2, Value: 2}, {Name: "b", Step: 1, Value: 10}}, "caught up", "reset 1", "caught up")
+		c.check([]runsourcetest.Point{{Name: "a", Step: 1, Value: 1}, {Name: "a", Step: 2, Value: 2}, {Name: "b", Step: 1, Value: 10}}, "caught up", "reset truncated", "caught up")
 		src.setStatus("finished")
 		c.wait(time.Minute)
-		c.check(c.points, "caught up", "reset 1", "caught up", "state finished", "end 1 finished")
+		c.check(c.points, "caught up", "reset truncated", "caught up", "state finished", "end 1 finished")
 	})
 }
 
@@ -141,16 +141,16 @@ func TestFollow_SwitchesSource(t *testing.T) {
 		c.wait(2 * time.Second)
 		src.Set(func() { src.Whole = true })
 		c.wait(8 * time.Second)
-		c.check([]runsourcetest.Point{{Name: "a", Step: 1, Value: 1}}, "caught up", "reset 3", "caught up")
+		c.check([]runsourcetest.Point{{Name: "a", Step: 1, Value: 1}}, "caught up", "reset source changed", "caught up")
 		src.Set(func() { src.Whole, src.down = false, errors.New("exchanged") })
 		c.wait(8 * time.Second)
 		src.Set(func() { src.down = nil })
 		c.wait(8 * time.Second)
-		c.check(runsourcetest.Points(0, 3, 0), "caught up", "reset 3", "caught up", "reset 3", "caught up")
+		c.check(runsourcetest.Points(0, 3, 0), "caught up", "reset source changed", "caught up", "reset source changed", "caught up")
 		src.Set(func() { src.Whole = true })
 		late := follow(t, newTestHub(t, HubConfig{}), src, c.at, UntilEnded)
 		late.wait(2 * time.Second)
-		late.check([]runsourcetest.Point{{Name: "a", Step: 1, Value: 1}}, "reset 3", "caught up")
+		late.check([]runsourcetest.Point{{Name: "a", Step: 1, Value: 1}}, "reset source changed", "caught up")
 	})
 }
 

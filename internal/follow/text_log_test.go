@@ -200,7 +200,7 @@ func TestFollowLog_StreamIsSharedAndResumed(t *testing.T) {
 			src.drop = make(chan struct{})
 		})
 		clients[0].wait(20 * time.Second)
-		if got := clients[0].texts(); len(got) != 21 || got[0] != "another" || clients[0].trace[1] != "reset 2" {
+		if got := clients[0].texts(); len(got) != 21 || got[0] != "another" || clients[0].trace[1] != "reset replaced" {
 			t.Errorf("%v, %d lines", clients[0].trace, len(got))
 		}
 	})

@@ -40,10 +40,8 @@ type Batch struct {
 	// LineEntries are the lines of the batch, by which tokens are verified.
 	LineEntries []LineEntry
 	Counts      eventlog.Counts
-	Newest      float64 // the newest time in the batch, if HasNewest
-	// HasNewest reports that at least one point has a time.
-	HasNewest bool
-	size      int64 // estimated memory without encodings, in bytes
+	Newest      float64 // the newest time in the batch, in Unix seconds; 0 if no point has one
+	size        int64   // estimated memory without encodings, in bytes
 
 	mu           sync.Mutex // guards the fields below
 	encoded      map[string][]byte
@@ -146,7 +144,7 @@ func (b *Batch) After(at runsource.Position) (*Batch, bool) {
 	if at == b.From || at.Offset == b.From.Offset && at.Index == b.From.Index {
 		return b, true
 	}
-	part := &Batch{From: at, To: b.To, Newest: b.Newest, HasNewest: b.HasNewest}
+	part := &Batch{From: at, To: b.To, Newest: b.Newest}
 	if at.Index > 0 {
 		return part, b.skipPoints(at, part)
 	}
@@ -253,9 +251,9 @@ func selectIndices[T any](column []T, at []int) []T {
 }
 
 // NewTableBatch returns a batch of points of a merged table. newest is their newest time,
-// if hasNewest.
-func NewTableBatch(from, to runsource.Position, series []eventlog.Series, points int, newest float64, hasNewest bool) *Batch {
-	b := &Batch{From: from, To: to, series: series, Points: points, Newest: newest, HasNewest: hasNewest}
+// 0 if they have none.
+func NewTableBatch(from, to runsource.Position, series []eventlog.Series, points int, newest float64) *Batch {
+	b := &Batch{From: from, To: to, series: series, Points: points, Newest: newest}
 	b.size = b.estimateSize()
 	return b
 }

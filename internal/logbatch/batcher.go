@@ -247,8 +247,8 @@ func wireSize(cells []eventlog.Cell) (points, bytes int) {
 
 func (b *Batcher) addCells(row *eventlog.Row, points, bytes int) {
 	b.cells.Append(row)
-	if row.HasTime && (!b.batch.HasNewest || row.Time > b.batch.Newest) {
-		b.batch.Newest, b.batch.HasNewest = row.Time, true
+	if row.HasTime && row.Time > b.batch.Newest {
+		b.batch.Newest = row.Time
 	}
 	b.batch.Points += points
 	b.bytes += bytes

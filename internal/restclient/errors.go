@@ -136,6 +136,11 @@ type Error struct {
 	Err error
 }
 
+// NotFound returns the error for something that a Viewer does not have. Detail may be empty.
+func NotFound(viewer, resource, id, detail string) error {
+	return &Error{Kind: KindNotFound, Viewer: viewer, Resource: resource, ResourceID: id, Detail: detail}
+}
+
 // Violation is one invalid field of a 422. The refused input, which the Viewer echoes, is
 // not kept: it may be a password.
 type Violation struct {

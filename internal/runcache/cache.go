@@ -174,13 +174,6 @@ func (c *Cache) release(e *entry) {
 	c.evict()
 }
 
-// retain adds a use of an entry that is already in use.
-func (c *Cache) retain(e *entry) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	e.refs++
-}
-
 // refresh returns the cached run if it was read since a time, or the result of an update.
 func (c *Cache) refresh(ctx context.Context, e *entry, src runsource.Source, since time.Time) (*run, error) {
 	if err := ctx.Err(); err != nil {
@@ -189,7 +182,9 @@ func (c *Cache) refresh(ctx context.Context, e *entry, src runsource.Source, sin
 	if r := c.heldSince(e, since); r != nil {
 		return r, nil
 	}
-	c.retain(e) // for the update
+	c.mu.Lock()
+	e.refs++ // for the update
+	c.mu.Unlock()
 	call, started := c.updates.Join(ctx, e, func(ctx context.Context) (*run, error) {
 		defer c.release(e) // before the update is done, so that the callers are the last users
 		e.updating.Lock()

@@ -72,7 +72,10 @@ func (u *updater) readEventsOnce(ctx context.Context) error {
 
 // readPart reads a part and returns the bytes after its last newline.
 func (u *updater) readPart(ctx context.Context, part *restclient.FilePart) (rest []byte, err error) {
-	r := u.ensureRun(runsource.FromEventLog)
+	if u.run == nil || u.run.view.Origin != runsource.FromEventLog {
+		u.run = newRun(runsource.FromEventLog)
+	}
+	r := u.run
 	switch part.State {
 	case restclient.FileShrunk:
 		return nil, runsource.ErrLogReplaced

@@ -153,8 +153,8 @@ func TestCache_UnterminatedLastLine(t *testing.T) {
 			if len(got) != tt.after || view.MalformedLines != tt.bad {
 				t.Errorf("then %d steps and %d malformed lines, want %d and %d", len(got), view.MalformedLines, tt.after, tt.bad)
 			}
-			if isHalf := strings.HasPrefix(tt.name, "does not count when"); isHalf && src.EndedCalls > 0 {
-				t.Errorf("the status was asked for %d times, which a half line does not need", src.EndedCalls)
+			if isHalf := strings.HasPrefix(tt.name, "does not count when"); isHalf && src.StatusCalls > 0 {
+				t.Errorf("the status was asked for %d times, which a half line does not need", src.StatusCalls)
 			}
 		})
 	}

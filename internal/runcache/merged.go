@@ -46,7 +46,7 @@ func (u *updater) readMerged(ctx context.Context) error {
 		u.run.freshUntil = u.now().Add(u.run.merged.ttl())
 		return nil
 	}
-	ended, err := u.src.HasEnded(ctx)
+	status, _, err := u.src.Status(ctx)
 	if err != nil {
 		return err
 	}
@@ -55,7 +55,7 @@ func (u *updater) readMerged(ctx context.Context) error {
 	if err != nil {
 		return err // a partial table cannot be continued; the old one stays
 	}
-	r.merged = mergedState{info: info, readStart: start, cost: u.now().Sub(start), final: ended, excess: r.merged.excess}
+	r.merged = mergedState{info: info, readStart: start, cost: u.now().Sub(start), final: status.Terminal, excess: r.merged.excess}
 	r.freshUntil = u.now().Add(r.merged.ttl())
 	r.publish(start, u.maxFinal)
 	u.run = r

@@ -61,9 +61,14 @@ func TestCache_CountsRowsWithoutAUsableStep(t *testing.T) {
 	if got, view := read(t, c, src); len(got) != 3 || view.LinesWithoutStep != 2 {
 		t.Errorf("%d steps of %+v", len(got), view)
 	}
-	done, err := runsource.Stream(t.Context(), nil, src, eventlog.Selection{}, func([]eventlog.Series) error { return nil })
-	if err != nil || done.Points != 3 || done.LinesWithoutStep != 2 {
-		t.Errorf("streamed %+v, %v", done, err)
+	leftOut, err := runsource.Stream(t.Context(), nil, src, eventlog.Selection{}, func(origin runsource.Origin, series []eventlog.Series) error {
+		if origin != runsource.FromMergedTable || len(series) != 1 || series[0].Len() != 3 {
+			t.Errorf("streamed %+v from %v", series, origin)
+		}
+		return nil
+	})
+	if err != nil || leftOut.LinesWithoutStep != 2 {
+		t.Errorf("left out %+v, %v", leftOut, err)
 	}
 	src.Set(func() { src.NotServed = false })
 	src.Clock.Advance(2 * time.Second)

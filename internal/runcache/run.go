@@ -188,11 +188,3 @@ type updater struct {
 	// size for one that was read to its end.
 	maxBytes, maxFinal int64
 }
-
-// ensureRun returns the current run if it has this origin, or a new one.
-func (u *updater) ensureRun(origin runsource.Origin) *run {
-	if u.run == nil || u.run.view.Origin != origin {
-		u.run = newRun(origin)
-	}
-	return u.run
-}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
@@ -62,14 +63,8 @@ func (c *Checkpoint) Advance(consumed []byte) {
 	if free := CheckpointBytes - len(c.Head); free > 0 {
 		c.Head = append(c.Head, consumed[:min(free, len(consumed))]...)
 	}
-	if len(consumed) >= CheckpointBytes {
-		c.Tail = append(c.Tail[:0], consumed[len(consumed)-CheckpointBytes:]...)
-		return
-	}
-	c.Tail = append(c.Tail, consumed...)
-	if excess := len(c.Tail) - CheckpointBytes; excess > 0 {
-		c.Tail = append(c.Tail[:0], c.Tail[excess:]...)
-	}
+	c.Tail = append(c.Tail, consumed[max(0, len(consumed)-CheckpointBytes):]...)
+	c.Tail = slices.Delete(c.Tail, 0, max(0, len(c.Tail)-CheckpointBytes))
 }
 
 // Write is Advance for a file whose end is no longer known.

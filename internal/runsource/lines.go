@@ -74,7 +74,8 @@ func LastLineCounts(ctx context.Context, src Source, rest []byte, offset int64) 
 	if complete, err := probe.Finish(rest, offset, eventlog.Handler{}); err != nil || !complete {
 		return false, err
 	}
-	return src.HasEnded(ctx)
+	status, _, err := src.Status(ctx)
+	return status.Terminal, err
 }
 
 // Compute runs work on that many bytes, through the gate unless they are few. work must not

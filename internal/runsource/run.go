@@ -18,8 +18,8 @@ type Run struct {
 }
 
 var (
-	_ MetricSource = Run{}
-	_ LogSource    = Run{}
+	_ Source    = Run{}
+	_ LogSource = Run{}
 )
 
 // ReadEvents reads the event file, from 0.6 on.
@@ -79,12 +79,6 @@ func (r Run) StreamLog(ctx context.Context, yield func(line string) error, repla
 	return markNotFound(err)
 }
 
-// HasEnded reports whether the run's status is terminal.
-func (r Run) HasEnded(ctx context.Context) (bool, error) {
-	status, _, err := r.Status(ctx)
-	return status.Terminal, err
-}
-
 // Status reads the run's status file, or the list if there is none: on 0.5.3, and for
 // imported runs without one. The file is authoritative: 0.7.2 still lists a reopened run as
 // finished.
@@ -140,7 +134,5 @@ func markNotFound(err error) error {
 
 // NotFoundError returns the error for a run that no longer exists.
 func (r Run) NotFoundError() error {
-	return fmt.Errorf("%w: %w", ErrRunNotFound, &restclient.Error{
-		Kind: restclient.KindNotFound, Viewer: r.Viewer, Resource: "run", ResourceID: r.RunID,
-	})
+	return fmt.Errorf("%w: %w", ErrRunNotFound, restclient.NotFound(r.Viewer, "run", r.RunID, ""))
 }

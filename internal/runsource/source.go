@@ -24,7 +24,8 @@ var (
 )
 
 // Source reads one run from its Viewer. It must be safe for concurrent use, and may be used
-// after the call that passed it has returned, until the Cache is closed.
+// after the call that passed it has returned, until the Cache is closed, or until the last
+// cursor of the run was closed.
 type Source interface {
 	// ReadEvents reads at most length bytes of the event file from offset, or to its end if
 	// length is 0. The caller closes the part in every state. The state is never RunGone;
@@ -36,14 +37,6 @@ type Source interface {
 	ReadTable(ctx context.Context, put func(*eventlog.Row) error, nulls func(name string, n int)) (restclient.TableInfo, error)
 	// ProbeTable returns what ReadTable would, at a fraction of the cost.
 	ProbeTable(ctx context.Context) (restclient.TableInfo, error)
-	// HasEnded reports whether the run's status is terminal.
-	HasEnded(ctx context.Context) (bool, error)
-}
-
-// MetricSource reads the metrics and the status of one run. It is used until the last
-// cursor of the run was closed.
-type MetricSource interface {
-	Source
 	// Status reads the run's status, from status.json if it exists. seen is when the Viewer
 	// sent it, which is before the call if it comes from a shared list.
 	Status(ctx context.Context) (status Status, seen time.Time, err error)
@@ -61,7 +54,7 @@ type LogSource interface {
 	// replayDone is called once, when all lines of the existing log were sent: the stream
 	// itself does not distinguish old lines from new ones.
 	StreamLog(ctx context.Context, yield func(line string) error, replayDone func()) error
-	// Status is that of MetricSource.
+	// Status is that of Source.
 	Status(ctx context.Context) (status Status, seen time.Time, err error)
 }
 

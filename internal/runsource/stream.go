@@ -23,48 +23,38 @@ const (
 // errUnexpectedEnd reports that a log ended before its size at the start.
 var errUnexpectedEnd = errors.New("the log ended before its size")
 
-// StreamResult is the result of a Stream.
-type StreamResult struct {
-	// Origin is what the run was read from.
-	Origin Origin
-	// Points and Batches were passed to put.
-	Points, Batches int64
-	// Counts counts what was left out.
-	eventlog.Counts
-}
-
 // Stream reads the current history of a run in log order, and passes the selected points to
-// put in batches, whose series are valid until put returns. The log is read once, up to its
-// size at the start, and not buffered: memory does not depend on its length. A run without
-// an event file is read by its merged table. An error, including that of put, means that
-// points are missing. Parsing passes the gate, which may be nil; put and reads from the
-// Viewer do not.
-func Stream(ctx context.Context, gate *cpugate.Gate, src Source, selection eventlog.Selection, put func([]eventlog.Series) error) (StreamResult, error) {
-	s := &streamer{gate: gate, src: src, batch: eventlog.NewBatch(selection), put: put}
-	s.result.Origin = FromEventLog
+// put in batches, whose series are valid until put returns, with what they were read from.
+// It returns what was left out. The log is read once, up to its size at the start, and not
+// buffered: memory does not depend on its length. A run without an event file is read by its
+// merged table. An error, including that of put, means that points are missing. Parsing
+// passes the gate, which may be nil; put and reads from the Viewer do not.
+func Stream(ctx context.Context, gate *cpugate.Gate, src Source, selection eventlog.Selection, put func(Origin, []eventlog.Series) error) (eventlog.Counts, error) {
+	s := &streamer{gate: gate, src: src, batch: eventlog.NewBatch(selection), put: put, origin: FromEventLog}
 	err := s.readEvents(ctx)
-	if errors.Is(err, ErrNotServed) && s.result.Batches == 0 {
-		s.result.Origin = FromMergedTable
+	if errors.Is(err, ErrNotServed) && !s.flushed {
+		s.origin, s.counts = FromMergedTable, eventlog.Counts{}
 		var info restclient.TableInfo
-		s.result.Counts = eventlog.Counts{}
 		info, err = src.ReadTable(ctx, s.putTableRow, func(string, int) {})
-		s.result.LinesWithoutStep = uint64(info.RowsWithoutStep) //nolint:gosec // a count
+		s.counts.LinesWithoutStep = uint64(info.RowsWithoutStep) //nolint:gosec // a count
 	}
 	if err == nil {
 		err = s.flush()
 	}
-	return s.result, err
+	return s.counts, err
 }
 
 type streamer struct {
-	gate   *cpugate.Gate
-	src    Source
-	parser eventlog.Parser
-	batch  *eventlog.Batch
-	added  int // cells of the current row that were already added
-	full   *eventlog.Row
-	put    func([]eventlog.Series) error
-	result StreamResult
+	gate    *cpugate.Gate
+	src     Source
+	parser  eventlog.Parser
+	batch   *eventlog.Batch
+	added   int // cells of the current row that were already added
+	full    *eventlog.Row
+	put     func(Origin, []eventlog.Series) error
+	origin  Origin
+	counts  eventlog.Counts
+	flushed bool // put was called
 }
 
 // readEvents reads the event file.
@@ -81,7 +71,7 @@ func (s *streamer) readEvents(ctx context.Context) (err error) {
 		return err
 	}
 	_, err = s.parser.Finish(rest, offset, eventlog.Handler{Row: s.putRow})
-	s.result.Counts = s.parser.Counts()
+	s.counts = s.parser.Counts()
 	return err
 }
 
@@ -99,7 +89,7 @@ func (s *streamer) readPart(ctx context.Context, part *restclient.FilePart) (res
 				return err
 			})
 			consumed, offset = consumed+n, offset+int64(n)
-			s.result.Counts = s.parser.Counts()
+			s.counts = s.parser.Counts()
 			if !errors.Is(err, errBatchFull) {
 				return consumed, err
 			}
@@ -120,7 +110,7 @@ var errBatchFull = errors.New("the batch is full")
 
 // putTableRow adds a row of a merged table.
 func (s *streamer) putTableRow(row *eventlog.Row) error {
-	s.result.Limit(row)
+	s.counts.Limit(row)
 	return s.putRow(row)
 }
 
@@ -171,13 +161,11 @@ func FittingCells(cells []eventlog.Cell) int {
 
 // flush passes the batch to put.
 func (s *streamer) flush() error {
-	n := s.batch.Points()
-	if n == 0 {
+	if s.batch.Points() == 0 {
 		return nil
 	}
-	s.result.Points += int64(n)
-	s.result.Batches++
-	err := s.put(s.batch.Series())
+	s.flushed = true
+	err := s.put(s.origin, s.batch.Series())
 	s.batch.Reset()
 	return err
 }

@@ -11,6 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/testing/protocmp"
+
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
@@ -245,5 +248,32 @@ func TestSearchSendsAsManyMetricsAsFit(t *testing.T) {
 	}
 	if !slices.Equal(sizes, []int{3000, 3000, 3000, 0}) {
 		t.Errorf("metrics of the runs: %v", sizes)
+	}
+}
+
+// TestListsHaveTheMetricsOfListMetrics compares the metrics of a list with those of
+// ListMetrics, in every generation. A double holds 2^60, but not 2^60+1.
+func TestListsHaveTheMetricsOfListMetrics(t *testing.T) {
+	for _, generation := range demotest.Generations() {
+		t.Run(string(generation), func(t *testing.T) {
+			h := newHarnessWith(t, setup{viewer: servicetest.EmptyViewers}, generation)
+			id := h.Upstreams[0].AddRun(demotest.Run{Path: "p", Project: "p", Name: "n", Status: "finished", Created: servicetest.Day(1), Events: []byte(
+				servicetest.MetricsLine(1, `"acc": 0.5, "even": 1, "odd": 2, "small": 3, "ok": true, "stage": "warmup"`) +
+					servicetest.MetricsLine(2, `"acc": 0.25, "even": 1152921504606846976, "odd": 1152921504606846977, "small": -4, "ok": false, "stage": "main"`))})
+			list, err := h.Experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{MetricNames: []string{"*"}})
+			if err != nil || len(list.GetExperiments()) != 1 {
+				t.Fatalf("%v, %v", list, err)
+			}
+			want, err := h.Metrics.ListMetrics(t.Context(), &runicornapiv1.ListMetricsRequest{RunId: id})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want.GetMetrics(), list.GetExperiments()[0].GetMetrics(), protocmp.Transform()); diff != "" {
+				t.Errorf("metrics of the list (-ListMetrics +ListExperiments):\n%s", diff)
+			}
+			if even := want.GetMetrics()[1]; even.GetMetricName() != "even" || even.GetLastValue().GetInteger() != 1<<60 {
+				t.Errorf("got %v, want the integer 2^60", even)
+			}
+		})
 	}
 }

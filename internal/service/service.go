@@ -76,49 +76,35 @@ func Register(r grpc.ServiceRegistrar, d Config) {
 		Fleet: d.Fleet, Index: d.Index, Hub: d.Hub, Budget: streamBudget, Drain: drains, ObserveLag: d.ObserveLag,
 	})
 	runicornapiv1.RegisterExperimentServiceServer(r, &experimentServer{
-		Service: experiments.New(experiments.Config{Fleet: d.Fleet, Index: d.Index, DisablePurge: d.DisablePurge}),
-		exports: exports.New(exports.Config{Fleet: d.Fleet, Cache: d.Cache, Index: d.Index, CPUGate: d.CPUGate, TempBytes: d.TempBytes}),
-		tails:   tails,
+		Service:       experiments.New(experiments.Config{Fleet: d.Fleet, Index: d.Index, DisablePurge: d.DisablePurge}),
+		exportService: exports.New(exports.Config{Fleet: d.Fleet, Cache: d.Cache, Index: d.Index, CPUGate: d.CPUGate, TempBytes: d.TempBytes}),
+		tailService:   tails,
 	})
 	runicornapiv1.RegisterMetricServiceServer(r, &metricServer{
-		Service: metrics.New(metrics.Config{Fleet: d.Fleet, Cache: d.Cache, Index: d.Index, CPUGate: d.CPUGate, Budget: streamBudget, Drain: drains}),
-		tails:   tails,
+		Service:     metrics.New(metrics.Config{Fleet: d.Fleet, Cache: d.Cache, Index: d.Index, CPUGate: d.CPUGate, Budget: streamBudget, Drain: drains}),
+		tailService: tails,
 	})
-	runicornapiv1.RegisterArtifactServiceServer(r, artifacts.New(artifacts.Config{Fleet: d.Fleet}))
+	runicornapiv1.RegisterArtifactServiceServer(r, artifacts.New(d.Fleet))
 	runicornapiv1.RegisterRemoteServiceServer(r, remote.New(remote.Config{Fleet: d.Fleet, Policy: d.Remote}))
 	runicornapiv1.RegisterViewerServiceServer(r, viewers.New(viewers.Config{Fleet: d.Fleet, Index: d.Index, AllowConfigWrites: d.AllowConfigWrites}))
 }
+
+// Aliases, because fields of one struct cannot have the same name.
+type (
+	exportService = exports.Service
+	tailService   = tail.Service
+)
 
 // experimentServer serves ExperimentService; its streams are in the packages exports and
 // tail.
 type experimentServer struct {
 	*experiments.Service
-	exports *exports.Service
-	tails   *tail.Service
-}
-
-// WatchExperiments is served by tail.
-func (s *experimentServer) WatchExperiments(req *runicornapiv1.WatchExperimentsRequest, stream grpc.ServerStreamingServer[runicornapiv1.WatchExperimentsResponse]) error {
-	return s.tails.WatchExperiments(req, stream)
-}
-
-// TailLogs is served by tail.
-func (s *experimentServer) TailLogs(req *runicornapiv1.TailLogsRequest, stream grpc.ServerStreamingServer[runicornapiv1.TailLogsResponse]) error {
-	return s.tails.TailLogs(req, stream)
-}
-
-// ExportExperiment is served by exports.
-func (s *experimentServer) ExportExperiment(req *runicornapiv1.ExportExperimentRequest, stream grpc.ServerStreamingServer[runicornapiv1.ExportExperimentResponse]) error {
-	return s.exports.ExportExperiment(req, stream)
+	*exportService
+	*tailService
 }
 
 // metricServer serves MetricService; its live stream is in package tail.
 type metricServer struct {
 	*metrics.Service
-	tails *tail.Service
-}
-
-// TailMetrics is served by tail.
-func (s *metricServer) TailMetrics(req *runicornapiv1.TailMetricsRequest, stream grpc.ServerStreamingServer[runicornapiv1.TailMetricsResponse]) error {
-	return s.tails.TailMetrics(req, stream)
+	*tailService
 }

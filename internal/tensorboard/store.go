@@ -1,15 +1,14 @@
 package tensorboard
 
 import (
-	"cmp"
 	"sync"
 	"time"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/lru"
 )
 
-// defaultBytes is the default bound of a store.
-const defaultBytes = 64 << 20
+// maxBytes bounds the memory of a store.
+const maxBytes = 64 << 20
 
 // storeKey identifies the tags of one plugin and run, with a number of points. The key of
 // seenEnded has a Viewer and a run only.
@@ -28,14 +27,10 @@ type stored struct {
 
 // store is an LRU cache of tags, bounded in bytes.
 type store struct {
-	maxBytes int64
-
 	mu      sync.Mutex // guards the following fields
 	entries lru.Cache[storeKey, stored]
 	bytes   int64
 }
-
-func newStore(maxBytes int64) *store { return &store{maxBytes: cmp.Or(maxBytes, defaultBytes)} }
 
 // get returns a value that is valid for a version of a run.
 func (s *store) get(key storeKey, version uint64, now time.Time) (stored, bool) {
@@ -52,7 +47,7 @@ func (s *store) put(key storeKey, v stored) {
 	s.entries.Put(key, v)
 	s.bytes += v.bytes(key)
 	for key := range s.entries.Oldest {
-		if s.bytes <= s.maxBytes {
+		if s.bytes <= maxBytes {
 			return
 		}
 		s.remove(key)

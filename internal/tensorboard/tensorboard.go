@@ -50,8 +50,6 @@ type Config struct {
 	// Conn is a connection to this gRPC server. TailLogs is called over it, with the caller's
 	// token, to read the last lines of logs.
 	Conn grpc.ClientConnInterface
-	// MaxBytes bounds the memory of cached tags; 0 means 64 MiB.
-	MaxBytes int64
 }
 
 // Server is the data provider. It is safe for concurrent use. Create it with New, and release
@@ -71,7 +69,7 @@ type Server struct {
 func New(cfg Config) *Server {
 	return &Server{
 		fleet: cfg.Fleet, cache: cfg.Cache, index: cfg.Index,
-		logs: runicornapiv1.NewExperimentServiceClient(cfg.Conn), store: newStore(cfg.MaxBytes),
+		logs: runicornapiv1.NewExperimentServiceClient(cfg.Conn), store: &store{},
 	}
 }
 

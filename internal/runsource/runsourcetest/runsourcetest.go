@@ -44,7 +44,7 @@ type FileSource struct {
 	Started       int // requests, including canceled ones
 	Requests      int
 	Served        int64
-	EndedCalls    int // reads of the status
+	StatusCalls   int // reads of the status
 	Probes, Reads int // of the table
 	Hold          chan struct{}
 	Held          chan struct{} // closed when a request is held
@@ -219,12 +219,12 @@ func (s *FileSource) info() restclient.TableInfo {
 	return info
 }
 
-// HasEnded reports whether the run has ended.
-func (s *FileSource) HasEnded(context.Context) (bool, error) {
+// Status has no text.
+func (s *FileSource) Status(context.Context) (runsource.Status, time.Time, error) {
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
-	s.EndedCalls++
-	return s.Ended, nil
+	s.StatusCalls++
+	return runsource.Status{Terminal: s.Ended}, time.Time{}, nil
 }
 
 // Line returns an event line with one metric.

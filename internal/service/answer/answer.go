@@ -36,11 +36,16 @@ func CheckMessage(resp any) error {
 		return nil
 	}
 	const instead = "view EXPERIMENT_VIEW_BASIC, or a smaller page_size"
+	return tooLarge("the response would be larger than 4 MiB; instead, use "+instead, "instead", instead)
+}
+
+// tooLarge is an error with one entry of metadata.
+func tooLarge(message, key, value string) error {
 	return &apierr.Error{
 		Code:     codes.ResourceExhausted,
 		Reason:   runicornapiv1.ErrorReason_ERROR_REASON_ANSWER_TOO_LARGE,
-		Message:  "the response would be larger than 4 MiB; instead, use " + instead,
-		Metadata: map[string]string{"instead": instead},
+		Message:  message,
+		Metadata: map[string]string{key: value},
 	}
 }
 
@@ -52,23 +57,13 @@ func IsBounded(m proto.Message) bool {
 
 // PartTooLarge is the error of a part that was left out of a list item.
 func PartTooLarge(part string) error {
-	return &apierr.Error{
-		Code:     codes.ResourceExhausted,
-		Reason:   runicornapiv1.ErrorReason_ERROR_REASON_ANSWER_TOO_LARGE,
-		Message:  "with its " + part + " the item would be larger than 3 MiB",
-		Metadata: map[string]string{"field": part},
-	}
+	return tooLarge("with its "+part+" the item would be larger than 3 MiB", "field", part)
 }
 
 // TooLarge is the error of a response that would have to be truncated.
 func TooLarge() error {
 	const instead = "StreamMetrics, or fewer metrics, a range of steps, downsample, limit or last"
-	return &apierr.Error{
-		Code:     codes.ResourceExhausted,
-		Reason:   runicornapiv1.ErrorReason_ERROR_REASON_ANSWER_TOO_LARGE,
-		Message:  "the response would be larger than 3 MiB; instead, use " + instead,
-		Metadata: map[string]string{"instead": instead},
-	}
+	return tooLarge("the response would be larger than 3 MiB; instead, use "+instead, "instead", instead)
 }
 
 // Framing is the overhead of a list item in bytes: its tag and its length.

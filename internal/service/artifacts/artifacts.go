@@ -15,22 +15,14 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
-// Config holds what the service depends on.
-type Config struct {
-	Fleet *fleet.Fleet
-}
-
 // Service serves ArtifactService.
 type Service struct {
 	runicornapiv1.UnimplementedArtifactServiceServer
-	config   Config
 	resolver target.Resolver
 }
 
 // New returns the service.
-func New(c Config) *Service {
-	return &Service{config: c, resolver: target.Resolver{Fleet: c.Fleet}}
-}
+func New(f *fleet.Fleet) *Service { return &Service{resolver: target.Resolver{Fleet: f}} }
 
 // ListArtifacts lists the artifacts of the selected Viewers, page by page.
 func (s *Service) ListArtifacts(ctx context.Context, req *runicornapiv1.ListArtifactsRequest) (*runicornapiv1.ListArtifactsResponse, error) {
@@ -131,7 +123,7 @@ func (s *Service) ListExperimentArtifacts(ctx context.Context, req *runicornapiv
 
 // GetArtifactStats counts the artifacts of a Viewer.
 func (s *Service) GetArtifactStats(ctx context.Context, req *runicornapiv1.GetArtifactStatsRequest) (*runicornapiv1.GetArtifactStatsResponse, error) {
-	v, err := s.config.Fleet.Get(ctx, req.GetViewer())
+	v, err := s.resolver.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {
 		return nil, err
 	}

@@ -55,16 +55,9 @@ func readAssetID(t target.Run, id string) (assetID, error) {
 	case parts == nil:
 		return assetID{}, apierr.Invalid("asset_id", "is not an asset id of this server: take it from ListAssets or ListImages")
 	case parts[2] != shortSum(t.RunID, 4):
-		return assetID{}, assetNotFound(t, id, "it belongs to another experiment")
+		return assetID{}, restclient.NotFound(t.Name, "asset", id, "it belongs to another experiment")
 	}
 	return assetID{kind: parts[1][0], rest: parts[3]}, nil
-}
-
-// assetNotFound is the error for something that the run does not have.
-func assetNotFound(t target.Run, id, detail string) error {
-	return &restclient.Error{
-		Kind: restclient.KindNotFound, Viewer: t.Name, Resource: "asset", ResourceID: id, Detail: detail,
-	}
 }
 
 // imageID returns the id of the image whose line begins at the offset position.

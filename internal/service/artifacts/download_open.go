@@ -57,7 +57,7 @@ func openAsset(ctx context.Context, t target.Run, id string, req *runicornapiv1.
 	asset := assets.Find(id)
 	switch {
 	case asset == nil:
-		return nil, assetNotFound(t, req.GetAssetId(), "")
+		return nil, restclient.NotFound(t.Name, "asset", req.GetAssetId(), "")
 	case asset.Zipped && (req.GetOffset() > 0 || req.GetIfMatch() != "" && req.GetIfMatch() != filestream.AnyETag):
 		return nil, apierr.Invalid("if_match", "must be empty: a folder is packed into a new zip each time, so it cannot be resumed")
 	}
@@ -103,7 +103,7 @@ func openNamedFile(ctx context.Context, t target.Run, id string, req *runicornap
 			return openRunFile(ctx, t, f.file, req)
 		}
 	}
-	return nil, assetNotFound(t, req.GetAssetId(), "")
+	return nil, restclient.NotFound(t.Name, "asset", req.GetAssetId(), "")
 }
 
 // openRunFile opens a file of the run's folder. The range begins one byte early: at the
@@ -126,7 +126,7 @@ func openRunFile(ctx context.Context, t target.Run, file restclient.RunFile, req
 			err = restclient.ErrFileTruncated
 		}
 	case restclient.FileAbsent:
-		err = assetNotFound(t, req.GetAssetId(), "the file does not exist")
+		err = restclient.NotFound(t.Name, "asset", req.GetAssetId(), "the file does not exist")
 	case restclient.RunGone:
 		err = t.NotFound()
 	default: // the range begins at or after the end of the file

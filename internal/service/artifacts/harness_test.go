@@ -15,7 +15,7 @@ import (
 func newHarness(tb testing.TB, generations ...demotest.Generation) *servicetest.Harness {
 	tb.Helper()
 	return servicetest.New(tb, servicetest.Setup{Register: func(r grpc.ServiceRegistrar, d servicetest.Config) {
-		runicornapiv1.RegisterArtifactServiceServer(r, New(Config{Fleet: d.Fleet}))
+		runicornapiv1.RegisterArtifactServiceServer(r, New(d.Fleet))
 	}}, generations...)
 }
 

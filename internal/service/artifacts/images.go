@@ -121,7 +121,7 @@ func findImage(ctx context.Context, t target.Run, id, rest string) (restclient.R
 		return "", err
 	}
 	if file == "" {
-		return "", assetNotFound(t, id, "the event file has no such image there")
+		return "", restclient.NotFound(t.Name, "asset", id, "the event file has no such image there")
 	}
 	return file, nil
 }

@@ -3,6 +3,7 @@ package artifacts
 import (
 	"context"
 	"errors"
+	"slices"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
@@ -82,16 +83,9 @@ func runAssets(ctx context.Context, t target.Run) ([]*runicornapiv1.ExperimentAr
 	return append(createdAssets, usedAssets...), nil
 }
 
-// withRelation filters by relation; UNSPECIFIED selects all.
+// withRelation filters a list by relation, in place; UNSPECIFIED selects all.
 func withRelation(all []*runicornapiv1.ExperimentArtifact, relation runicornapiv1.ArtifactRelation) []*runicornapiv1.ExperimentArtifact {
-	if relation == runicornapiv1.ArtifactRelation_ARTIFACT_RELATION_UNSPECIFIED {
-		return all
-	}
-	var out []*runicornapiv1.ExperimentArtifact
-	for _, a := range all {
-		if a.GetRelation() == relation {
-			out = append(out, a)
-		}
-	}
-	return out
+	return slices.DeleteFunc(all, func(a *runicornapiv1.ExperimentArtifact) bool {
+		return relation != runicornapiv1.ArtifactRelation_ARTIFACT_RELATION_UNSPECIFIED && a.GetRelation() != relation
+	})
 }

@@ -156,7 +156,7 @@ func (s *Service) resolveExact(ctx context.Context, req versionRequest) (exactVe
 	case id.number == 0:
 		return exactVersion{}, apierr.Invalid("version", "must be set, or be in the name as name:vN")
 	}
-	v, err := s.config.Fleet.Get(ctx, req.GetViewer())
+	v, err := s.resolver.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {
 		return exactVersion{}, err
 	}
@@ -169,7 +169,7 @@ func (s *Service) findArtifact(ctx context.Context, viewer, name, artifactType s
 	if err := restclient.CheckID("name", name); err != nil {
 		return artifact{}, err
 	}
-	v, err := s.config.Fleet.Get(ctx, viewer)
+	v, err := s.resolver.Fleet.Get(ctx, viewer)
 	if err != nil {
 		return artifact{}, err
 	}
@@ -187,7 +187,7 @@ func (s *Service) findArtifact(ctx context.Context, viewer, name, artifactType s
 	}
 	switch len(types) {
 	case 0:
-		return artifact{}, artifactNotFound(v, name, "")
+		return artifact{}, restclient.NotFound(v.Name, "artifact", name, "")
 	case 1:
 		return found, nil
 	}
@@ -195,17 +195,10 @@ func (s *Service) findArtifact(ctx context.Context, viewer, name, artifactType s
 	return artifact{}, apierr.Invalid("type", "must be set, since several artifacts have this name: %s", strings.Join(types, ", "))
 }
 
-// artifactNotFound is the error for an artifact that a Viewer does not have.
-func artifactNotFound(v *fleet.Viewer, name, detail string) error {
-	return &restclient.Error{
-		Kind: restclient.KindNotFound, Viewer: v.Name, Resource: "artifact", ResourceID: name, Detail: detail,
-	}
-}
-
 // aliasNotFound is the error for an unknown alias; it lists the known ones.
 func (a artifact) aliasNotFound(alias string) error {
 	known := slices.Sorted(maps.Keys(a.Aliases))
-	return artifactNotFound(a.Viewer, a.Artifact.Name.Value+":"+alias, "its aliases are "+strings.Join(known, ", "))
+	return restclient.NotFound(a.Viewer.Name, "artifact", a.Artifact.Name.Value+":"+alias, "its aliases are "+strings.Join(known, ", "))
 }
 
 // aliasesOf lists the aliases that currently name a version.

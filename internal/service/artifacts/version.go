@@ -80,7 +80,7 @@ func (v artifactVersion) promoted(ctx context.Context, cause error) (*runicornap
 	}
 	i := slices.IndexFunc(all, func(other *runicornapiv1.ArtifactVersion) bool { return int64(other.GetVersion()) == v.number })
 	if i < 0 {
-		return nil, artifactNotFound(v.Viewer, v.id(), "")
+		return nil, restclient.NotFound(v.Viewer.Name, "artifact", v.id(), "")
 	}
 	out := all[i]
 	missing := []string{"update_time", "created_by_user", "reference_count", "metadata", "tags", "manifest_digest"}
@@ -111,5 +111,5 @@ func (v artifactVersion) runArtifact(ctx context.Context, runID string) (*restcl
 			return made, nil
 		}
 	}
-	return nil, artifactNotFound(v.Viewer, v.id(), "")
+	return nil, restclient.NotFound(v.Viewer.Name, "artifact", v.id(), "")
 }

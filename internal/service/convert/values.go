@@ -4,6 +4,7 @@ package convert
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -100,13 +101,7 @@ func UnixTime(seconds float64) *timestamppb.Timestamp {
 
 // Newest returns the latest of the times, the zero time if all are zero.
 func Newest(times ...time.Time) time.Time {
-	var last time.Time
-	for _, t := range times {
-		if t.After(last) {
-			last = t
-		}
-	}
-	return last
+	return slices.MaxFunc(append([]time.Time{{}}, times...), time.Time.Compare)
 }
 
 // Int32 converts a count that may be unknown.
@@ -136,17 +131,6 @@ func Float(n restclient.Float) *float64 {
 // Clamp32 converts a count to int32, and limits it to the range of int32.
 func Clamp32(n int64) int32 {
 	return int32(max(math.MinInt32, min(n, math.MaxInt32))) //nolint:gosec // it is within the bounds
-}
-
-// HasReplacementChar reports whether a text has the replacement character of bytes that
-// were not UTF-8.
-func HasReplacementChar(texts ...string) bool {
-	for _, text := range texts {
-		if strings.ContainsRune(text, '\uFFFD') {
-			return true
-		}
-	}
-	return false
 }
 
 // Text replaces invalid UTF-8, which a proto string must not have.

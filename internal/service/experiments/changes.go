@@ -71,10 +71,8 @@ func applyPerViewer(ctx context.Context, changes []*change, apply func(context.C
 	for v, group := range groups {
 		wg.Go(func() {
 			err := apply(ctx, v, group)
-			for _, c := range group {
-				if err != nil {
-					c.err = err
-				}
+			if err != nil {
+				setErrors(group, err)
 			}
 			errs <- err
 		})

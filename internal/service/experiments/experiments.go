@@ -54,8 +54,10 @@ func (s *Service) ListExperiments(ctx context.Context, req *runicornapiv1.ListEx
 		return nil, err
 	}
 	page, next := query.page(selected.Entries)
-	if err := s.selector.AttachMetrics(ctx, selected, page, req.GetMetricNames(), req.GetAllowPartial()); err != nil {
-		return nil, err
+	if len(req.GetMetricNames()) > 0 {
+		if err := s.selector.Attach(ctx, selected, page, search.PartMetrics, runs.ModeOf(req.GetAllowPartial())); err != nil {
+			return nil, err
+		}
 	}
 	var timeout time.Duration
 	if req.GetViewer() == target.AllViewers {

@@ -106,23 +106,13 @@ func (p purger) purgeEach(ctx context.Context, v *fleet.Viewer, group []*change)
 			case !answered:
 				c.err = missingOutcome(v.Name)
 			case !outcome.Success:
-				c.err = v.Client.ItemError(c.RunID, firstOf(outcome.Errors, outcome.PartialFailures))
+				c.err = v.Client.ItemError(c.RunID, slices.Concat(outcome.Errors, outcome.PartialFailures, restclient.Texts{""})[0])
 			default:
 				c.purged = &outcome
 			}
 		}
 	}
 	return nil
-}
-
-// firstOf returns the first text of several lists.
-func firstOf(lists ...restclient.Texts) string {
-	for _, list := range lists {
-		if len(list) > 0 {
-			return list[0]
-		}
-	}
-	return ""
 }
 
 // purgeBin empties the bin of a Viewer that cannot purge single runs, but only if the bin
@@ -156,7 +146,7 @@ func sameRuns(bin []restclient.DeletedRun, ids []string) bool {
 	return slices.Equal(slices.Compact(inBin), slices.Sorted(slices.Values(ids)))
 }
 
-// setErrors sets the same error for every run of a group; the call itself succeeds.
+// setErrors sets the same error for every run of a group.
 func setErrors(group []*change, err error) {
 	for _, c := range group {
 		c.err = err

@@ -3,6 +3,7 @@ package experiments
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"google.golang.org/grpc/codes"
@@ -32,19 +33,18 @@ func newUpdate(req *runicornapiv1.UpdateExperimentRequest) (*experimentUpdate, e
 	if len(paths) == 0 {
 		paths = setFields(e)
 	}
+	if slices.Contains(paths, "*") {
+		paths = slices.Concat(paths, []string{"alias", "tags", "path"})
+	}
 	for _, field := range paths {
 		switch field {
-		case "*":
-			u.setAlias(e)
-			u.setTags(e)
-			u.setPath(e)
 		case "alias":
-			u.setAlias(e)
+			u.alias = new(e.GetAlias())
 		case "tags":
-			u.setTags(e)
+			u.tags = new(append([]string{}, e.GetTags()...))
 		case "path":
-			u.setPath(e)
-		case "viewer", "run_id", "resource_name", "etag":
+			u.path = new(e.GetPath())
+		case "*", "viewer", "run_id", "resource_name", "etag":
 		default:
 			return nil, apierr.Invalid("update_mask", "must name alias, tags or path: %q cannot be changed", field)
 		}
@@ -68,14 +68,6 @@ func setFields(e *runicornapiv1.Experiment) (fields []string) {
 	}
 	return fields
 }
-
-func (u *experimentUpdate) setAlias(e *runicornapiv1.Experiment) { u.alias = new(e.GetAlias()) }
-
-func (u *experimentUpdate) setTags(e *runicornapiv1.Experiment) {
-	u.tags = new(append([]string{}, e.GetTags()...))
-}
-
-func (u *experimentUpdate) setPath(e *runicornapiv1.Experiment) { u.path = new(e.GetPath()) }
 
 // mayUpdate checks everything before anything is changed, so that no update is applied in
 // part.

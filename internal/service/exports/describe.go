@@ -26,37 +26,33 @@ import (
 // that the runs exist.
 func (j *exporter) describe(ctx context.Context) error {
 	j.runs, j.etags = make([]*export.Run, len(j.targets)), make([]string, len(j.targets))
-	merged, updated := make([]bool, len(j.targets)), make([]time.Time, len(j.targets))
+	updated := make([]time.Time, len(j.targets))
 	g, groupCtx := errgroup.WithContext(ctx)
 	g.SetLimit(runs.MaxFull)
 	for i, t := range j.targets {
-		g.Go(func() error {
-			caps, err := t.Client.Capabilities(groupCtx)
-			if err != nil {
-				return err
-			}
-			merged[i] = !caps.Has(restclient.CapFiles)
+		g.Go(func() (err error) {
 			var e *runicornapiv1.Experiment
 			j.runs[i], e, err = j.describeRun(groupCtx, t)
 			updated[i], j.etags[i] = convert.AsTime(e.GetUpdateTime()), e.GetEtag()
 			return err
 		})
 	}
-	err := g.Wait()
+	if err := g.Wait(); err != nil {
+		return err
+	}
 	if j.modified = convert.Newest(updated...); j.modified.IsZero() {
 		j.modified = time.Now()
 	}
-	j.merged = slices.Contains(merged, true)
-	for i, isMerged := range merged {
-		if j.runs[i] != nil {
-			j.runs[i].Merged = isMerged
-		}
-	}
-	return err
+	j.merged = slices.ContainsFunc(j.runs, func(r *export.Run) bool { return r.Merged })
+	return nil
 }
 
 // describeRun reads the experiment, in full for the formats that include it.
 func (j *exporter) describeRun(ctx context.Context, t target.Run) (_ *export.Run, e *runicornapiv1.Experiment, err error) {
+	caps, err := t.Client.Capabilities(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
 	isFull := j.format == export.JSON || j.format == export.HTML || j.format == export.Markdown
 	if isFull {
 		e, err = runs.Full(ctx, t)
@@ -66,7 +62,7 @@ func (j *exporter) describeRun(ctx context.Context, t target.Run) (_ *export.Run
 	if err != nil {
 		return nil, nil, err
 	}
-	run := &export.Run{Viewer: t.Name, ID: t.RunID, Project: e.GetProject(), Name: e.GetName()}
+	run := &export.Run{Viewer: t.Name, ID: t.RunID, Project: e.GetProject(), Name: e.GetName(), Merged: !caps.Has(restclient.CapFiles)}
 	if !isFull {
 		return run, e, nil
 	}

@@ -148,13 +148,7 @@ func (s *Service) newExport(ctx context.Context, req *runicornapiv1.ExportExperi
 	if err != nil {
 		return nil, err
 	}
-	known := make(map[string]bool)
-	for _, t := range append(requested, more...) {
-		if !known[t.ResourceName()] {
-			known[t.ResourceName()] = true
-			j.targets = append(j.targets, t)
-		}
-	}
+	j.targets = target.Unique(append(requested, more...))
 	return j, nil
 }
 

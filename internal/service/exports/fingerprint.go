@@ -53,8 +53,8 @@ func (j *exporter) fingerprint(ctx context.Context, req *runicornapiv1.ExportExp
 // runState identifies the content of the i-th run; nil if the run has not ended.
 func (j *exporter) runState(ctx context.Context, i int) ([]byte, error) {
 	t := j.targets[i]
-	ended, err := source.Of(t).HasEnded(ctx)
-	if err != nil || !ended {
+	status, _, err := source.Of(t).Status(ctx)
+	if err != nil || !status.Terminal {
 		return nil, err
 	}
 	state := []byte(j.etags[i])

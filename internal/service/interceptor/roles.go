@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	middleware "github.com/grpc-ecosystem/go-grpc-middleware/v2"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -125,14 +126,5 @@ func (a *Authorizer) Stream(srv any, ss grpc.ServerStream, info *grpc.StreamServ
 	if err != nil {
 		return err
 	}
-	return handler(srv, &streamOf{ServerStream: ss, ctx: ctx})
+	return handler(srv, &middleware.WrappedServerStream{ServerStream: ss, WrappedContext: ctx})
 }
-
-// streamOf is a stream with another context.
-type streamOf struct {
-	grpc.ServerStream
-	ctx context.Context //nolint:containedctx // a stream has one
-}
-
-// Context returns the context.
-func (s *streamOf) Context() context.Context { return s.ctx }

@@ -4,8 +4,6 @@ import (
 	"strings"
 	"sync/atomic"
 
-	"google.golang.org/grpc"
-
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 )
@@ -18,20 +16,6 @@ type TokenLimits struct{ Calls, Streams, Exports int64 }
 // usage is the number of open calls of a token.
 type usage struct{ calls, streams, exports atomic.Int64 }
 
-// streamMethods are the server-streaming methods of the contract.
-var streamMethods = func() map[string]bool {
-	methods := map[string]bool{}
-	for _, service := range []grpc.ServiceDesc{
-		runicornapiv1.ExperimentService_ServiceDesc, runicornapiv1.MetricService_ServiceDesc,
-		runicornapiv1.ArtifactService_ServiceDesc, runicornapiv1.RemoteService_ServiceDesc, runicornapiv1.ViewerService_ServiceDesc,
-	} {
-		for _, s := range service.Streams {
-			methods["/"+service.ServiceName+"/"+s.StreamName] = true
-		}
-	}
-	return methods
-}()
-
 // reserve counts a call of a token, and returns the counter; nil if the call is not
 // counted. Calls of Arrow Flight are not counted, as they make calls of the API that are.
 func (l TokenLimits) reserve(c *caller, fullMethod string) (*atomic.Int64, error) {
@@ -40,10 +24,10 @@ func (l TokenLimits) reserve(c *caller, fullMethod string) (*atomic.Int64, error
 	}
 	used := &c.grant.usage
 	open, most, limit, what := &used.calls, l.Calls, "--max-token-calls", "calls"
-	switch {
+	switch m := methods[fullMethod]; {
 	case fullMethod == runicornapiv1.ExperimentService_ExportExperiment_FullMethodName:
 		open, most, limit, what = &used.exports, l.Exports, "--max-token-exports", "exports"
-	case streamMethods[fullMethod]:
+	case m != nil && m.IsStreamingServer():
 		open, most, limit, what = &used.streams, l.Streams, "--max-token-streams", "streams"
 	}
 	if open.Add(1) > most && most > 0 {

@@ -10,33 +10,11 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/reflect/protoregistry"
 
-	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/freshstack"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/wire"
 )
-
-// requests returns an empty message of every request type of the contract.
-func requests() []proto.Message {
-	var out []proto.Message
-	for _, file := range []protoreflect.FileDescriptor{
-		runicornapiv1.File_runicornapi_v1_experiment_service_proto,
-		runicornapiv1.File_runicornapi_v1_metric_service_proto,
-		runicornapiv1.File_runicornapi_v1_artifact_service_proto,
-		runicornapiv1.File_runicornapi_v1_remote_service_proto,
-		runicornapiv1.File_runicornapi_v1_viewer_service_proto,
-	} {
-		methods := file.Services().Get(0).Methods()
-		for i := range methods.Len() {
-			if mt, err := protoregistry.GlobalTypes.FindMessageByName(methods.Get(i).Input().FullName()); err == nil {
-				out = append(out, mt.Zero().Interface())
-			}
-		}
-	}
-	return out
-}
 
 // Validator checks requests against the rules in the contract before they reach a method.
 type Validator struct {
@@ -50,7 +28,11 @@ const maxFullCheck = 16 << 10
 // NewValidator compiles the rules of all requests, so that the first calls are not
 // delayed.
 func NewValidator() (*Validator, error) {
-	rules, err := protovalidate.New(protovalidate.WithMessages(requests()...))
+	requests := make([]protoreflect.MessageDescriptor, 0, len(methods))
+	for _, m := range methods {
+		requests = append(requests, m.Input())
+	}
+	rules, err := protovalidate.New(protovalidate.WithMessageDescriptors(requests...))
 	if err != nil {
 		return nil, fmt.Errorf("compile the rules of the contract: %w", err)
 	}

@@ -35,37 +35,25 @@ type runSelector interface {
 	GetAllowPartial() bool
 }
 
-// runSelection is the experiments that one call reads. NotRead includes those beyond
-// max_runs, and the Viewers whose list could not be read.
-type runSelection struct {
-	*runs.Filtered
-	read int // how many were read
-}
-
 // selectRuns returns the experiments of a request: those that it names, in its order, or
 // those that its filter selects, newest first. Beyond max_runs the oldest are left out.
-func (s *Service) selectRuns(ctx context.Context, req runSelector) (*runSelection, error) {
-	c := &runSelection{Filtered: &runs.Filtered{}}
-	var err error
+// NotRead includes them, and the Viewers whose list could not be read.
+func (s *Service) selectRuns(ctx context.Context, req runSelector) (c *runs.Filtered, err error) {
 	if len(req.GetRunIds()) > 0 {
-		c.Entries, err = s.byIDs(ctx, req.GetViewer(), req.GetRunIds())
+		c, err = s.byIDs(ctx, req.GetViewer(), req.GetRunIds())
 	} else {
-		err = c.applyFilter(ctx, s.selector, req)
+		c, err = s.applyFilter(ctx, req)
 	}
 	if err != nil {
 		return nil, err
 	}
-	c.limit(ctx, int(req.GetMaxRuns()))
+	limit(ctx, c, int(req.GetMaxRuns()))
 	return c, nil
 }
 
 // attach adds to the experiments the search index's records of their metrics.
-func (s *Service) attach(ctx context.Context, c *runSelection, allowPartial bool) error {
-	entries := make([]*runs.Entry, len(c.Entries))
-	for i := range c.Entries {
-		entries[i] = &c.Entries[i]
-	}
-	return s.selector.Attach(ctx, c.Filtered, entries, search.PartMetrics, runs.ModeOf(allowPartial))
+func (s *Service) attach(ctx context.Context, c *runs.Filtered, allowPartial bool) error {
+	return s.selector.Attach(ctx, c, c.Pointers(), search.PartMetrics, runs.ModeOf(allowPartial))
 }
 
 // manyRuns is the number of experiments from which on a comparison asks the search index
@@ -73,7 +61,7 @@ func (s *Service) attach(ctx context.Context, c *runSelection, allowPartial bool
 const manyRuns = 64
 
 // keepHaving removes the experiments that have none of the selected metrics.
-func (s *Service) keepHaving(ctx context.Context, c *runSelection, selection eventlog.Selection, allowPartial bool) error {
+func (s *Service) keepHaving(ctx context.Context, c *runs.Filtered, selection eventlog.Selection, allowPartial bool) error {
 	if !allowPartial && len(c.Entries) < manyRuns {
 		return nil
 	}
@@ -81,41 +69,34 @@ func (s *Service) keepHaving(ctx context.Context, c *runSelection, selection eve
 		return err
 	}
 	c.Entries = slices.DeleteFunc(c.Entries, func(e runs.Entry) bool {
-		if e.Record == nil {
-			return true
-		}
-		hasMetric := slices.ContainsFunc(e.Record.Metrics, func(m search.Metric) bool { return selection.HasName(m.Name) })
-		if !hasMetric && e.Record.HasEnded() {
-			c.read++
-			return true
-		}
-		return false
+		return e.Record == nil || e.Record.HasEnded() &&
+			!slices.ContainsFunc(e.Record.Metrics, func(m search.Metric) bool { return selection.HasName(m.Name) })
 	})
 	return nil
 }
 
 // applyFilter selects by lists and digests. All runs of a Viewer that does not answer are
 // reported as not read.
-func (c *runSelection) applyFilter(ctx context.Context, selector runs.Selector, req runSelector) error {
+func (s *Service) applyFilter(ctx context.Context, req runSelector) (*runs.Filtered, error) {
 	matcher, err := runs.NewMatcher(req.GetFilter())
 	if err != nil {
-		return err
+		return nil, err
 	}
-	c.Filtered, err = selector.Select(ctx, runs.Query{Viewer: req.GetViewer(), Filter: matcher, AllowPartial: req.GetAllowPartial()})
+	c, err := s.selector.Select(ctx, runs.Query{Viewer: req.GetViewer(), Filter: matcher, AllowPartial: req.GetAllowPartial()})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, u := range c.Unreachable {
 		c.NotRead = append(c.NotRead, &runicornapiv1.ExperimentResult{Viewer: u.GetViewer(), Error: u.GetError()})
 	}
 	slices.SortStableFunc(c.Entries, runs.NewestFirst)
-	return nil
+	return c, nil
 }
 
 // byIDs finds named experiments in the shared lists. An experiment that is not listed, or
 // whose list cannot be read, becomes an entry with only its id; reading that entry
 // returns the error.
-func (s *Service) byIDs(ctx context.Context, viewer string, ids []string) ([]runs.Entry, error) {
+func (s *Service) byIDs(ctx context.Context, viewer string, ids []string) (*runs.Filtered, error) {
 	targets, err := s.resolver.Runs(ctx, viewer, ids)
 	if err != nil {
 		return nil, err
@@ -140,12 +121,12 @@ func (s *Service) byIDs(ctx context.Context, viewer string, ids []string) ([]run
 		}
 		entries = append(entries, e)
 	}
-	return entries, nil
+	return &runs.Filtered{Entries: entries}, nil
 }
 
 // limit keeps the newest maxRuns experiments, all if 0, and reports the others as not
 // read.
-func (c *runSelection) limit(ctx context.Context, maxRuns int) {
+func limit(ctx context.Context, c *runs.Filtered, maxRuns int) {
 	if maxRuns == 0 || len(c.Entries) <= maxRuns {
 		return
 	}
@@ -160,7 +141,7 @@ func (c *runSelection) limit(ctx context.Context, maxRuns int) {
 // readEach calls use for the selected experiments, by their index in entries and several
 // concurrently, until shortly before the caller's deadline. Those that were not read by
 // then, or failed, are in notRead. An error of use ends the call.
-func (s *Service) readEach(ctx context.Context, c *runSelection, use func(ctx context.Context, i int, v *runcache.View) error) error {
+func (s *Service) readEach(ctx context.Context, c *runs.Filtered, use func(ctx context.Context, i int, v *runcache.View) error) error {
 	timed, stop := target.WithMargin(ctx)
 	defer stop()
 	g, groupCtx := errgroup.WithContext(timed)
@@ -182,9 +163,7 @@ func (s *Service) readEach(ctx context.Context, c *runSelection, use func(ctx co
 		return err
 	}
 	for i, err := range errs {
-		if err == nil {
-			c.read++
-		} else {
+		if err != nil {
 			c.AddNotRead(ctx, &c.Entries[i], err)
 		}
 	}

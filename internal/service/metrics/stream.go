@@ -75,22 +75,13 @@ func streamError(ctx context.Context, err error) error {
 
 // sendLogged sends a run in the order of its log while it is read.
 func (h *history) sendLogged(ctx context.Context, t target.Run) error {
-	done, err := runsource.Stream(ctx, h.service.config.CPUGate, source.Of(t), h.selection, func(series []eventlog.Series) error {
-		origin := originOf(series) // before the positions are removed
+	leftOut, err := runsource.Stream(ctx, h.service.config.CPUGate, source.Of(t), h.selection, func(origin runsource.Origin, series []eventlog.Series) error {
 		message := points.Message(h.withPositions(series), origin)
 		h.trailer.TotalPointCount += pointCount(message)
 		return h.send(t, message)
 	})
-	h.addCounts(t, &done.Counts)
+	h.addCounts(t, &leftOut)
 	return err
-}
-
-// originOf returns what points were read from: those of a table have no positions.
-func originOf(series []eventlog.Series) runsource.Origin {
-	if len(series) > 0 && len(series[0].Positions) > 0 {
-		return runsource.FromEventLog
-	}
-	return runsource.FromMergedTable
 }
 
 // withPositions removes the positions unless they are requested.
@@ -107,14 +98,13 @@ func (h *history) withPositions(series []eventlog.Series) []eventlog.Series {
 func (h *history) sendDownsampled(ctx context.Context, t target.Run) error {
 	buffered := points.NewBuffer(h.service.config.Budget)
 	defer buffered.ReleaseAll()
-	done, err := runsource.Stream(ctx, h.service.config.CPUGate, source.Of(t), h.selection, func(series []eventlog.Series) error {
-		origin := originOf(series)
+	leftOut, err := runsource.Stream(ctx, h.service.config.CPUGate, source.Of(t), h.selection, func(origin runsource.Origin, series []eventlog.Series) error {
 		return buffered.Append(h.withPositions(series), origin)
 	})
 	if err != nil {
 		return err
 	}
-	h.addCounts(t, &done.Counts)
+	h.addCounts(t, &leftOut)
 	return h.sendBuffered(t, buffered)
 }
 

@@ -20,33 +20,19 @@ type Budget struct {
 // NewBudget returns a budget in bytes; 256 MiB if 0.
 func NewBudget(bytes int64) *Budget { return &Budget{max: cmp.Or(bytes, defaultStreamBytes)} }
 
-// reserve reserves bytes, or returns an error. The caller must release them.
-func (b *Budget) reserve(bytes int64) error {
-	if b.used.Add(bytes) <= b.max {
-		return nil
+// grow reserves bytes of the budget, or returns an error.
+func (h *Buffer) grow(bytes int64) error {
+	if b := h.budget; b.used.Add(bytes) > b.max {
+		b.used.Add(-bytes)
+		return apierr.OverLimit("--stream-bytes", "histories that are merged or downsampled exceed the %d MiB that this server reserves for them; "+
+			"select fewer metrics or steps, or read the history as it was logged", b.max>>20)
 	}
-	b.used.Add(-bytes)
-	return apierr.OverLimit("--stream-bytes", "histories that are merged or downsampled exceed the %d MiB that this server reserves for them; "+
-		"select fewer metrics or steps, or read the history as it was logged", b.max>>20)
-}
-
-func (b *Budget) release(bytes int64) { b.used.Add(-bytes) }
-
-// reservation is what one stream has reserved of a budget.
-type reservation struct {
-	*Budget
-	bytes int64
-}
-
-func (r *reservation) grow(bytes int64) error {
-	if err := r.reserve(bytes); err != nil {
-		return err
-	}
-	r.bytes += bytes
+	h.reserved += bytes
 	return nil
 }
 
-func (r *reservation) ReleaseAll() {
-	r.release(r.bytes)
-	r.bytes = 0
+// ReleaseAll returns to the budget what the buffer has reserved.
+func (h *Buffer) ReleaseAll() {
+	h.budget.used.Add(-h.reserved)
+	h.reserved = 0
 }

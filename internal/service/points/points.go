@@ -50,11 +50,12 @@ func Downsample(s *eventlog.Series, maxPoints int) {
 // Buffer holds all selected points of one run that is to be downsampled as a whole,
 // within a budget.
 type Buffer struct {
-	reservation
-	order  []*eventlog.Series
-	series map[seriesKey]*eventlog.Series
-	origin runsource.Origin
-	Points int64
+	budget   *Budget
+	reserved int64 // bytes of the budget
+	order    []*eventlog.Series
+	series   map[seriesKey]*eventlog.Series
+	origin   runsource.Origin
+	Points   int64
 }
 
 type seriesKey struct {
@@ -64,7 +65,7 @@ type seriesKey struct {
 
 // NewBuffer returns an empty buffer within a budget.
 func NewBuffer(b *Budget) *Buffer {
-	return &Buffer{reservation: reservation{Budget: b}, series: make(map[seriesKey]*eventlog.Series)}
+	return &Buffer{budget: b, series: make(map[seriesKey]*eventlog.Series)}
 }
 
 // Append copies points to the end of the buffer.

@@ -101,7 +101,7 @@ func findConnection(ctx context.Context, v *fleet.Viewer, id string) (*restclien
 	}
 	switch {
 	case len(found) == 0:
-		return nil, notFoundError(v, "connection", id)
+		return nil, restclient.NotFound(v.Name, "connection", id, "")
 	case len(found) == 1:
 		return found[0], nil
 	case len(connected) == 1:

@@ -109,10 +109,5 @@ func findSaved(ctx context.Context, v *fleet.Viewer, id string) (*restclient.Sav
 			return &saved[i], nil
 		}
 	}
-	return nil, notFoundError(v, "saved connection", id)
-}
-
-// notFoundError is the error for something that a Viewer does not have.
-func notFoundError(v *fleet.Viewer, noun, id string) error {
-	return &restclient.Error{Kind: restclient.KindNotFound, Viewer: v.Name, Resource: noun, ResourceID: id}
+	return nil, restclient.NotFound(v.Name, "saved connection", id, "")
 }

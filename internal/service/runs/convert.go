@@ -62,7 +62,7 @@ func BasicExperiment(viewer string, run *restclient.Run, lossy bool) *runicornap
 	for _, tag := range run.Tags {
 		e.Tags = append(e.Tags, convert.Text(tag.Value))
 	}
-	e.LossyText = lossy && convert.HasReplacementChar(slices.Concat([]string{e.Path, e.GetAlias(), e.RunId, e.ViewerStatus}, e.Tags)...)
+	e.LossyText = lossy && strings.ContainsRune(strings.Join(slices.Concat([]string{e.Path, e.GetAlias(), e.RunId, e.ViewerStatus}, e.Tags), ""), '\uFFFD')
 	e.Etag = etagOf(e)
 	fit(e)
 	return e

@@ -31,52 +31,46 @@ type Query struct {
 	Filter *filter.Filter[*Entry]
 	// Order, if not nil, is the order in which the caller will sort the runs.
 	Order *filter.Order[*Entry]
-	// Parts is what else the caller needs of all selected runs.
-	Parts search.Parts
 	// AllowPartial makes Select not wait for what has not been read yet.
 	AllowPartial bool
 }
 
 // Select returns the runs of a query. A run that the filter cannot decide because data
-// could not be read is not selected, but is in NotRead. A run for which only the order or
-// the caller needs that data is both selected and in NotRead.
+// could not be read is not selected, but is in NotRead. A run for which only the order
+// needs that data is both selected and in NotRead.
 func (s Selector) Select(ctx context.Context, q Query) (*Filtered, error) {
 	found, err := Filter(ctx, s.Resolver, q.Viewer, q.Filter)
 	if err != nil {
 		return nil, err
 	}
+	mode := ModeOf(q.AllowPartial)
 	if q.Filter != nil {
-		if parts := partsOf(q.Filter.Needs()); parts != 0 {
-			found.Entries, err = s.Match(ctx, found, q.Filter, q.AllowPartial)
-			if err != nil {
+		if parts := PartsOf(q.Filter.Needs()); parts != 0 {
+			if err := s.Attach(ctx, found, found.Pointers(), parts, mode); err != nil {
 				return nil, err
 			}
+			found.keep(q.Filter)
 		}
 	}
-	parts := q.Parts
-	if q.Order != nil {
-		parts |= partsOf(q.Order.Needs())
+	if q.Order == nil {
+		return found, nil
 	}
-	return found, s.Attach(ctx, found, pointers(found.Entries), parts, ModeOf(q.AllowPartial))
+	return found, s.Attach(ctx, found, found.Pointers(), PartsOf(q.Order.Needs()), mode)
 }
 
-// Match returns the entries that a filter selects. Entries that it cannot decide because
-// data could not be read go to NotRead.
-func (s Selector) Match(ctx context.Context, found *Filtered, f *filter.Filter[*Entry], allowPartial bool) ([]Entry, error) {
-	parts := partsOf(f.Needs())
-	if err := s.Attach(ctx, found, pointers(found.Entries), parts, ModeOf(allowPartial)); err != nil {
-		return nil, err
-	}
-	selected := found.Entries[:0]
-	for i := range found.Entries {
-		e := &found.Entries[i]
-		isUnread := parts != 0 && e.Record == nil
-		found.undecided = found.undecided || isUnread
-		if !isUnread && f.Match(e) {
+// keep removes the entries that a filter does not select, and those that it cannot decide
+// because they have no record.
+func (f *Filtered) keep(matcher *filter.Filter[*Entry]) {
+	selected := f.Entries[:0]
+	for i := range f.Entries {
+		switch e := &f.Entries[i]; {
+		case e.Record == nil:
+			f.undecided = true
+		case matcher.Match(e):
 			selected = append(selected, *e)
 		}
 	}
-	return selected, nil
+	f.Entries = selected
 }
 
 // Attach sets the records of entries, with at least these parts. Those that could not be
@@ -165,27 +159,17 @@ func (f *Filtered) TotalSize() *int32 {
 // NotReadCount returns the number of runs that could not be read.
 func (f *Filtered) NotReadCount() int32 { return convert.Clamp32(int64(len(f.noted))) }
 
-func pointers(entries []Entry) []*Entry {
-	out := make([]*Entry, len(entries))
-	for i := range entries {
-		out[i] = &entries[i]
+// Pointers returns pointers to the entries.
+func (f *Filtered) Pointers() []*Entry {
+	out := make([]*Entry, len(f.Entries))
+	for i := range f.Entries {
+		out[i] = &f.Entries[i]
 	}
 	return out
 }
 
-// AttachMetrics sets the requested metrics of entries.
-func (s Selector) AttachMetrics(ctx context.Context, found *Filtered, entries []*Entry, names []string, allowPartial bool) error {
-	if len(names) == 0 {
-		return nil
-	}
-	return s.Attach(ctx, found, entries, search.PartMetrics, ModeOf(allowPartial))
-}
-
-// PartsOf returns what a filter needs of runs beyond their lists.
-func PartsOf(f *filter.Filter[*Entry]) search.Parts { return partsOf(f.Needs()) }
-
-// partsOf returns what a filter or an order reads of runs.
-func partsOf(needs filter.Needs) search.Parts {
+// PartsOf returns what a filter or an order needs of runs beyond their lists.
+func PartsOf(needs filter.Needs) search.Parts {
 	var parts search.Parts
 	for _, field := range needs.Fields {
 		if entryFields.Fields[field].Late {

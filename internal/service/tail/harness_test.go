@@ -38,10 +38,10 @@ func register(change func(*Config)) servicetest.RegisterFunc {
 		}
 		tails := New(c)
 		runicornapiv1.RegisterExperimentServiceServer(r, &experimentServer{
-			Service: experiments.New(experiments.Config{Fleet: c.Fleet, Index: c.Index}), tails: tails,
+			Service: experiments.New(experiments.Config{Fleet: c.Fleet, Index: c.Index}), tailService: tails,
 		})
 		runicornapiv1.RegisterMetricServiceServer(r, &metricServer{
-			Service: metrics.New(metrics.Config{Fleet: c.Fleet, Cache: d.Cache, Index: d.Index, CPUGate: cpugate.NewGate(runtime.GOMAXPROCS(0)), Budget: c.Budget, Drain: c.Drain}), tails: tails,
+			Service: metrics.New(metrics.Config{Fleet: c.Fleet, Cache: d.Cache, Index: d.Index, CPUGate: cpugate.NewGate(runtime.GOMAXPROCS(0)), Budget: c.Budget, Drain: c.Drain}), tailService: tails,
 		})
 	}
 }
@@ -107,31 +107,19 @@ func replica(tb testing.TB, h *servicetest.Harness, change func(*Config)) *servi
 	return h.Replica(tb, register(change))
 }
 
+// tailService is an alias, because fields of one struct cannot have the same name.
+type tailService = Service
+
 // experimentServer is ExperimentService with live streams.
 type experimentServer struct {
 	*experiments.Service
-	tails *Service
-}
-
-// WatchExperiments is served by tail.
-func (s *experimentServer) WatchExperiments(req *runicornapiv1.WatchExperimentsRequest, stream grpc.ServerStreamingServer[runicornapiv1.WatchExperimentsResponse]) error {
-	return s.tails.WatchExperiments(req, stream)
-}
-
-// TailLogs is served by tail.
-func (s *experimentServer) TailLogs(req *runicornapiv1.TailLogsRequest, stream grpc.ServerStreamingServer[runicornapiv1.TailLogsResponse]) error {
-	return s.tails.TailLogs(req, stream)
+	*tailService
 }
 
 // metricServer is MetricService with live streams.
 type metricServer struct {
 	*metrics.Service
-	tails *Service
-}
-
-// TailMetrics is served by tail.
-func (s *metricServer) TailMetrics(req *runicornapiv1.TailMetricsRequest, stream tailStream) error {
-	return s.tails.TailMetrics(req, stream)
+	*tailService
 }
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -95,9 +95,7 @@ func (s *healthSummary) add(h *follow.Health) {
 	} else {
 		s.behindBytes += h.BehindBytes
 	}
-	if h.HasNewest {
-		s.newest = max(s.newest, h.NewestTime)
-	}
+	s.newest = max(s.newest, h.NewestTime)
 	s.interval = max(s.interval, h.PollInterval)
 	s.counts.Add(h.Counts)
 	s.nonEmpty = true

@@ -33,7 +33,7 @@ func (s *Service) newLateFields(f *filter.Filter[*runs.Entry], metricNames []str
 // most wait. Runs that the filter cannot decide are left out; pending is the number of
 // those that are still being read.
 func (f *lateFields) add(ctx context.Context, m *viewerSubscription, l *listSnapshot, wait time.Duration) (known *listSnapshot, pending int, err error) {
-	parts := runs.PartsOf(f.filter)
+	parts := runs.PartsOf(f.filter.Needs())
 	isUndecided := parts != 0
 	if len(f.metricNames) > 0 {
 		parts |= search.PartMetrics

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 
@@ -165,12 +166,7 @@ func (t *tailToken) viewers() []string {
 	for i := range t.runs {
 		add(t.runs[i].viewer)
 	}
-	others := make([]string, 0, len(t.progress))
-	for name := range t.progress {
-		others = append(others, name)
-	}
-	slices.Sort(others)
-	for _, name := range others {
+	for _, name := range slices.Sorted(maps.Keys(t.progress)) {
 		add(name)
 	}
 	return names

@@ -3,6 +3,7 @@ package tail
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -164,14 +165,9 @@ func (w *watch) sendSnapshot(m *viewerSubscription, l *listSnapshot) error {
 
 // newestRuns returns the runs of a list, newest first.
 func newestRuns(l *listSnapshot) []*listedRun {
-	runs := make([]*listedRun, 0, len(l.runs))
-	for _, run := range l.runs {
-		runs = append(runs, run)
-	}
-	slices.SortFunc(runs, func(a, b *listedRun) int {
+	return slices.SortedFunc(maps.Values(l.runs), func(a, b *listedRun) int {
 		return cmp.Or(cmp.Compare(b.createdMicros(), a.createdMicros()), strings.Compare(a.Run.ID, b.Run.ID))
 	})
-	return runs
 }
 
 // sendChanges sends the differences between a list and what the client has.

@@ -75,7 +75,7 @@ func (r Resolver) ViewerOf(ctx context.Context, viewer, field, id string) (name,
 
 // NotFound is the error for a run that does not exist, or no longer.
 func (t Run) NotFound() error {
-	return &restclient.Error{Kind: restclient.KindNotFound, Viewer: t.Name, Resource: "run", ResourceID: t.RunID}
+	return restclient.NotFound(t.Name, "run", t.RunID, "")
 }
 
 // splitRun parses and checks a run id or resource name.
