@@ -43,8 +43,7 @@ func (p *provider) check(ctx context.Context, address string) error {
 
 // forward is an interceptor that forwards a unary call instead of handling it.
 func (p *provider) forward(ctx context.Context, req any, info *grpc.UnaryServerInfo, _ grpc.UnaryHandler) (any, error) {
-	message, _ := req.(proto.Message) // like all requests
-	fields := message.ProtoReflect()
+	fields := req.(proto.Message).ProtoReflect() //nolint:errcheck // all requests are messages
 	fields.Set(fields.Descriptor().Fields().ByName("experiment_id"), protoreflect.ValueOfString(p.experiment))
 	method := pb.File_tensorboard_data_provider_proto.Services().Get(0).Methods().ByName(protoreflect.Name(path.Base(info.FullMethod)))
 	response, err := protoregistry.GlobalTypes.FindMessageByName(method.Output().FullName())
