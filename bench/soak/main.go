@@ -4,9 +4,12 @@
 // fails if they grow or if a call fails while no Viewer is down. Run it from the root of
 // the repository; ten minutes are its short form, two hours its long one:
 //
-//	go run ./bench/soak [-time 10m] [-restart 1m] [-rows 2000] [-out dist/soak]
+//	go run ./bench/soak [-time 10m] [-restart 1m] [-rows 2000] [-every 1s] [-pprof 127.0.0.1:6060] [-out dist/soak]
 //
-// The files are OUT.csv and OUT.svg.
+// The files are OUT.csv and OUT.svg, and with -pprof also OUT-early.pb.gz and
+// OUT-late.pb.gz. The server holds a part of each followed run, for 0.5 the whole table, so
+// its memory grows with the runs: two hours need an -every of 10s and some -rows to show
+// what grows with time.
 package main
 
 import (
@@ -15,12 +18,15 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/runicorn-grpc/runicorn-grpc/bench/rig"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
@@ -30,6 +36,8 @@ var (
 	duration = flag.Duration("time", 10*time.Minute, "duration of the load")
 	restart  = flag.Duration("restart", time.Minute, "time between two restarts of Viewers")
 	rows     = flag.Int("rows", 2000, "initial number of rows of a run")
+	every    = flag.Duration("every", time.Second, "interval of the lines of a run")
+	profiles = flag.String("pprof", "", "address on loopback at which the server serves profiles; its heap after a quarter of the time and at the end is saved")
 	output   = flag.String("out", "dist/soak", "path of the table and the picture, without .csv and .svg")
 )
 
@@ -127,7 +135,7 @@ func (v *viewers) wasDown(name string) bool {
 	return false
 }
 
-// grow writes one line per second to each run until the context ends.
+// grow writes lines to each run until the context ends.
 func (v *viewers) grow(ctx context.Context) error {
 	for step := *rows + 1; ctx.Err() == nil; step++ {
 		for _, runs := range v.runs {
@@ -137,7 +145,7 @@ func (v *viewers) grow(ctx context.Context) error {
 				}
 			}
 		}
-		_ = rig.Pause(ctx, time.Second)
+		_ = rig.Pause(ctx, *every)
 	}
 	return nil
 }
@@ -151,6 +159,9 @@ func soak(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
 	var front rig.Front
 	// On a loaded machine some responses are late, which is not an error.
 	flags := []string{"--fan-out-timeout=20s", tailBytes, cacheBytes}
+	if *profiles != "" {
+		flags = append(flags, "--pprof-listen="+*profiles)
+	}
 	for i, viewer := range v.all[1:] {
 		flags = append(flags, fmt.Sprintf("--viewer=%s=%s", v.names[i+1], viewer.URL()))
 	}
@@ -164,13 +175,19 @@ func soak(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
 	working, stop := context.WithCancel(ctx)
 	defer stop()
 	defer time.AfterFunc(*duration, stop).Stop()
-	errs := make(chan error, 2)
-	go func() { errs <- v.grow(working) }()
-	go func() { errs <- v.restartInTurn(working) }()
+	var background errgroup.Group
+	background.Go(func() error { return v.grow(working) })
+	background.Go(func() error { return v.restartInTurn(working) })
+	background.Go(func() error {
+		if rig.Pause(working, *duration/4) != nil {
+			return nil // it ends before
+		}
+		return saveHeap(ctx, "early")
+	})
 	wait := l.start(working)
 	samples, sampleErr := sampleUntil(working, out, &front)
 	wait()
-	if err := errors.Join(sampleErr, <-errs, <-errs); err != nil {
+	if err := errors.Join(sampleErr, background.Wait(), saveHeap(ctx, "late")); err != nil {
 		return err
 	}
 	if err := write(*output, samples); err != nil {
@@ -179,6 +196,27 @@ func soak(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
 	fmt.Fprintf(out, "%d samples in %s.csv, their picture in %s.svg\n", len(samples), *output, *output)
 	l.report(out)
 	return errors.Join(flat(out, samples), l.err())
+}
+
+// saveHeap saves a profile of the live heap of the server, if it serves profiles.
+func saveHeap(ctx context.Context, when string) error {
+	if *profiles == "" {
+		return nil
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+*profiles+"/debug/pprof/heap?gc=1", http.NoBody)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("read the profile of the heap: %w", err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // only read
+	profile, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return fmt.Errorf("read the profile of the heap: %w", err)
+	}
+	return errors.Join(os.MkdirAll(filepath.Dir(*output), 0o755), os.WriteFile(*output+"-"+when+".pb.gz", profile, 0o644)) //nolint:gosec // for people
 }
 
 // rename gives a Viewer another name.
