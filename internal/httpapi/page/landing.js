@@ -12,7 +12,7 @@ const pageStep = 50;
 const maxPage = 200; // maximum number of runs in the list; a filter finds others
 
 let viewers = [];
-let listed = { runs: [], filter: "", total: 0, unreachable: new Set() };
+let listed = { runs: [], filter: "", total: 0, unreachable: new Set(), isUnread: true };
 let pageSize = pageStep;
 let typing;
 let isUntouched = true; // no run was selected yet
@@ -116,6 +116,7 @@ function note() {
   const parts = linkProblem ? [linkProblem] : [];
   if (runs.length) parts.push(total > runs.length ? `The newest ${runs.length} of ${total} runs.` : `${runs.length} ${runs.length === 1 ? "run" : "runs"}.`);
   else if (!byId("trouble").hidden) return "";
+  else if (listed.isUnread) return "Reading the list of runs…";
   else if (lost) parts.push("No runs are known.");
   else if (filter) parts.push("No run matches the filter.");
   else parts.push("There are no runs yet. They appear here when one is created.");
