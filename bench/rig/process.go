@@ -1,10 +1,8 @@
 package rig
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"net/http"
 	"os"
 	"slices"
 	"strconv"
@@ -58,24 +56,31 @@ func Quantile(sample []time.Duration, q float64) time.Duration {
 	return sample[int(q*float64(len(sample)-1))]
 }
 
+// Gauge reads one of the server's metrics, by its name without labels.
+func (f *Front) Gauge(ctx context.Context, name string) (float64, error) {
+	all, err := f.Gauges(ctx)
+	if err != nil {
+		return 0, err
+	}
+	value, ok := all[name]
+	if !ok {
+		return 0, fmt.Errorf("/metrics: no %s", name)
+	}
+	return value, nil
+}
+
 // Gauges reads the server's metrics without labels, by name.
 func (f *Front) Gauges(ctx context.Context) (map[string]float64, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+f.HTTPAddr+"/metrics", nil)
+	page, err := Read(ctx, "http://"+f.HTTPAddr+"/metrics")
 	if err != nil {
 		return nil, err
 	}
-	resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
 	all := map[string]float64{}
-	lines := bufio.NewScanner(resp.Body)
-	for lines.Scan() {
-		name, text, _ := strings.Cut(lines.Text(), " ")
+	for line := range strings.Lines(string(page)) {
+		name, text, _ := strings.Cut(strings.TrimSpace(line), " ")
 		if value, err := strconv.ParseFloat(text, 64); err == nil {
 			all[name] = value
 		}
 	}
-	return all, lines.Err()
+	return all, nil
 }

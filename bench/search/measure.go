@@ -229,9 +229,9 @@ func (b *bench) measureMemory(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	gauges, err := b.Gauges(ctx)
+	bytes, err := b.Gauge(ctx, "runicorn_grpc_search_bytes")
 	fmt.Fprintf(out, "  memory: %.0f bytes per run with %d metrics, as estimated by the index (goal: %d); resident memory of the process: %d MB\n",
-		gauges["runicorn_grpc_search_bytes"]/float64(len(b.runs)), len(metricNames), 1024+160*len(metricNames), rss>>20)
+		bytes/float64(len(b.runs)), len(metricNames), 1024+160*len(metricNames), rss>>20)
 	return err
 }
 

@@ -18,7 +18,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -179,9 +178,7 @@ func soak(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
 	background.Go(func() error { return v.grow(working) })
 	background.Go(func() error { return v.restartInTurn(working) })
 	background.Go(func() error {
-		if rig.Pause(working, *duration/4) != nil {
-			return nil // it ends before
-		}
+		_ = rig.Pause(working, *duration/4)
 		return saveHeap(ctx, "early")
 	})
 	wait := l.start(working)
@@ -203,16 +200,7 @@ func saveHeap(ctx context.Context, when string) error {
 	if *profiles == "" {
 		return nil
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+*profiles+"/debug/pprof/heap?gc=1", http.NoBody)
-	if err != nil {
-		return err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return fmt.Errorf("read the profile of the heap: %w", err)
-	}
-	defer resp.Body.Close() //nolint:errcheck // only read
-	profile, err := io.ReadAll(resp.Body)
+	profile, err := rig.Read(ctx, "http://"+*profiles+"/debug/pprof/heap?gc=1")
 	if err != nil {
 		return fmt.Errorf("read the profile of the heap: %w", err)
 	}
