@@ -187,30 +187,35 @@ func (h *haproxy) get(ctx context.Context, path string) (status int, body string
 // their run because that one did not accept them within `timeout connect`, and how often
 // it considered a replica down.
 func (h *haproxy) sentElsewhere(ctx context.Context) (redispatched, down int, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("read haproxy's statistics: %w", err)
+		}
+	}()
 	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", h.socket)
 	if err != nil {
-		return 0, 0, fmt.Errorf("read haproxy's statistics: %w", err)
+		return 0, 0, err
 	}
 	defer conn.Close() //nolint:errcheck // only read
 	if _, err := io.WriteString(conn, "show stat\n"); err != nil {
-		return 0, 0, fmt.Errorf("read haproxy's statistics: %w", err)
+		return 0, 0, err
 	}
 	rows, err := csv.NewReader(conn).ReadAll()
 	if err != nil {
-		return 0, 0, fmt.Errorf("read haproxy's statistics: %w", err)
+		return 0, 0, err
 	}
 	for _, row := range rows[1:] {
 		value := func(column string) string { return row[slices.Index(rows[0], column)] }
+		var times int
 		switch name, server := value("# pxname"), value("svname"); {
 		case name == "grpc_reads" && server == "BACKEND":
 			_, err = fmt.Sscan(value("wredis"), &redispatched)
 		case name == "http_replicas" && server != "BACKEND" && value("chkdown") != "":
-			var times int
 			_, err = fmt.Sscan(value("chkdown"), &times)
 			down += times
 		}
 		if err != nil {
-			return 0, 0, fmt.Errorf("read haproxy's statistics: %w", err)
+			return 0, 0, err
 		}
 	}
 	return redispatched, down, nil

@@ -13,7 +13,9 @@ import (
 // flushInterval is how long new records are collected before they are written together.
 const flushInterval = 2 * time.Second
 
-// stored is a record to be written to the state file.
+// stored is a record to be written to the state file. A record that is read back is used only
+// if its checksum is right and its identity matches the list, and its first refresh compares
+// the log with the checksums in the record.
 type stored struct {
 	viewer, runID string
 	record        *Record

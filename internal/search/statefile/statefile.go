@@ -3,7 +3,7 @@
 //
 // The file is a bbolt database with one bucket, which is named after the version of the
 // values; a file without that bucket is replaced. The key is the address of the Viewer and
-// the id of the run. Values have no checksum of the file: they must detect damage themselves.
+// the id of the run. The file has no checksums of values: a value must show by itself whether it is damaged.
 //
 // A transaction of bbolt writes its pages to free space and is committed by one meta page, so
 // a killed process leaves the state before or after it. A file that is damaged for another

@@ -106,7 +106,8 @@ func (p purger) purgeEach(ctx context.Context, v *fleet.Viewer, group []*change)
 			case !answered:
 				c.err = missingOutcome(v.Name)
 			case !outcome.Success:
-				c.err = v.Client.ItemError(c.RunID, slices.Concat(outcome.Errors, outcome.PartialFailures, restclient.Texts{""})[0])
+				reasons := slices.Concat(outcome.Errors, outcome.PartialFailures, restclient.Texts{""}) // it may have none
+				c.err = v.Client.ItemError(c.RunID, reasons[0])
 			default:
 				c.purged = &outcome
 			}

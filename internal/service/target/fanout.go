@@ -109,8 +109,11 @@ func ReserveMargin(ctx context.Context) context.Context {
 	if !ok {
 		return ctx
 	}
-	return context.WithValue(ctx, marginKey{}, min(time.Until(deadline)/10, maxMargin))
+	return context.WithValue(ctx, marginKey{}, marginBefore(deadline))
 }
+
+// marginBefore returns the margin of a call that begins now.
+func marginBefore(deadline time.Time) time.Duration { return min(time.Until(deadline)/10, maxMargin) }
 
 // WithMargin returns a context that ends shortly before the caller's deadline. A context that
 // is derived from it has no further margin.
@@ -121,7 +124,7 @@ func WithMargin(ctx context.Context) (context.Context, context.CancelFunc) {
 	}
 	margin, ok := ctx.Value(marginKey{}).(time.Duration)
 	if !ok {
-		margin = min(time.Until(deadline)/10, maxMargin)
+		margin = marginBefore(deadline)
 	}
 	return context.WithDeadline(context.WithValue(ctx, marginKey{}, time.Duration(0)), deadline.Add(-margin))
 }
